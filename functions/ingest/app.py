@@ -42,9 +42,9 @@ ingest = bootstrap.ingest(settings, clients)
 notifications = IngestQueue(clients.sqs, settings.ingest_queue_url)
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
-AGAIN_SECONDS, AGAIN_MAX_SECONDS = 60, 3_600
-"""The delay until an upload that failed once is redelivered, in seconds, and the longest after it failed more often. It
-triples each time, so that the five receives of a notification outlast a failure of AWS of more than half an hour."""
+RETRY_SECONDS, RETRY_MAX_SECONDS = 60, 3_600
+"""The delay before an upload that has failed once is redelivered, and the longest delay, in seconds. The delay triples
+with each failure, so the five receives of a notification outlast an outage of AWS of half an hour."""
 
 
 @telemetry.invocation
@@ -60,19 +60,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ
             telemetry.upload_failed(error)
             failures = int(record.attributes.approximate_receive_count)
-            notifications.change_visibility(record.receipt_handle, _again_seconds(failures))
+            notifications.change_visibility(record.receipt_handle, _retry_seconds(failures))
             raise
 
     return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
 
 
-def _again_seconds(failures: int) -> int:
-    seconds: int = AGAIN_SECONDS * 3 ** (failures - 1)
-    return min(seconds, AGAIN_MAX_SECONDS)
+def _retry_seconds(failures: int) -> int:
+    seconds: int = RETRY_SECONDS * 3 ** (failures - 1)
+    return min(seconds, RETRY_MAX_SECONDS)
 
 
 def _take_all(found: Iterable[Upload], rounds: int, remaining: Callable[[], float]) -> None:
-    """Ingest all uploads of a message, although one of them fails; then raise the first failure."""
+    """Ingest every upload of a message, even if one fails; then raise the first failure."""
     failures = []
     for upload in found:
         try:
@@ -84,19 +84,19 @@ def _take_all(found: Iterable[Upload], rounds: int, remaining: Callable[[], floa
 
 
 def _take(upload: Upload, rounds: int, remaining: Callable[[], float]) -> None:
-    """Ingest one upload, or leave it to a message to ourselves; `rounds` have continued it so far."""
+    """Ingest one upload, or send ourselves a message to continue it; `rounds` counts the continuations so far."""
     try:
         if not ingest.take(upload, remaining):
             _continue(upload, rounds + 1)
-    except LeaseHeld as held:  # a copy uses up no receive: S3 may report a long upload twice
+    except LeaseHeld as held:  # S3 may report an upload twice; a new message, unlike a redelivery, uses no receive
         logger.info("another invocation has taken the upload", reason=str(held))
-        notifications.send_continuation(upload, rounds=rounds, delay=held.seconds or AGAIN_SECONDS)
+        notifications.send_continuation(upload, rounds=rounds, delay=held.seconds or RETRY_SECONDS)
     else:
         telemetry.upload_taken(batch=upload.batch, key=upload.key)
 
 
 def _continue(upload: Upload, rounds: int) -> None:
-    """Send ourselves a continuation, up to a limit of our own, since `RecursiveLoop` turns Lambda's off."""
+    """Send ourselves a continuation, up to our own limit, because `RecursiveLoop: Allow` switches Lambda's off."""
     if rounds <= settings.ingest_continuations:
         notifications.send_continuation(upload, rounds=rounds)
     else:  # the audit continues from the checkpoint

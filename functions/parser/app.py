@@ -73,7 +73,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             if outcome.seconds is not None and sqs_answers:
                 try:
                     queue.change_visibility(record.receipt_handle, outcome.seconds)
-                except BotoCoreError:  # the others keep the queue's delay: there is no time for ten calls that hang
+                except BotoCoreError:  # there is no time for ten calls that hang: the others keep the queue's delay
                     sqs_answers = False
             raise NotDone
 

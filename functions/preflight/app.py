@@ -1,4 +1,4 @@
-"""Preflight's entry point: refuses a deployment whose numbers clash, or whose functions are built for another machine.
+"""Preflight's entry point: refuses a deployment whose numbers clash, or whose build does not fit its runtime.
 
 It is a custom resource of `template.yaml`, and runs before CloudFormation creates or changes anything that depends on
 the numbers. The event (CloudFormation user guide, "Custom resource request objects"):
@@ -6,7 +6,7 @@ the numbers. The event (CloudFormation user guide, "Custom resource request obje
     {"RequestType": "Create", "ResponseURL": "https://...", "StackId": "...", "RequestId": "...",
      "LogicalResourceId": "NumbersAgree", "ResourceProperties": {"ServiceToken": "...", "AttemptCap": "3", ...}}
 
-It puts its answer to `ResponseURL`: `SUCCESS`, or `FAILED` with the sentences that say which numbers clash.
+It sends its answer to `ResponseURL` by PUT: `SUCCESS`, or `FAILED` with sentences that say which numbers clash.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def handler(event: dict[str, Any], _context: object) -> None:
     """Answer CloudFormation; do nothing for an event without `ResponseURL`, which tests the function."""
     if "ResponseURL" not in event:
         return
+    # A stack can be deleted whatever its numbers are.
     sentences = [] if event["RequestType"] == "Delete" else _sentences(event["ResourceProperties"])
     answer = {
         "Status": "FAILED" if sentences else "SUCCESS",
@@ -42,8 +43,8 @@ def handler(event: dict[str, Any], _context: object) -> None:
 
 
 def _sentences(given: Mapping[str, str]) -> list[str]:
-    """Return why a stack is refused; one that is deleted is not asked, since that must be possible with any numbers."""
+    """Return the reasons to refuse a deployment, as sentences."""
     try:
         return [*violations(given), *build_violations(given["Runtime"], given["Architecture"])]
-    except Exception as error:  # noqa: BLE001 -- without an answer, CloudFormation waits and then says nothing
+    except Exception as error:  # noqa: BLE001 -- without an answer, CloudFormation times out and cannot say why
         return [f"The numbers could not be checked: {type(error).__name__}: {error}."]

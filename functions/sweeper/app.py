@@ -21,7 +21,7 @@ gauges = bootstrap.gauges(settings, clients)
 
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Put back due rows, audit open batches and publish finished ones; or finish one batch."""
+    """Requeue due rows, audit open batches and publish finished ones; or finish one batch."""
 
     def remaining() -> float:
         return context.get_remaining_time_in_millis() / 1000

@@ -110,7 +110,7 @@ class Stores:
 
     @cached_property
     def reviews(self) -> Reviews:
-        """Persons' answers for videos."""
+        """People's answers for videos."""
         return Reviews(self.clients.catalog, self.catalog_table)
 
     @cached_property
@@ -193,7 +193,7 @@ def model_tier(settings: ParserSettings) -> ModelTier:
 
 
 def sweeper(settings: SweeperSettings, clients: AwsClients, *, now: Callable[[], datetime] = utc_now) -> Requeue:
-    """Build the sweeper: it puts deferred rows back, audits open batches and publishes the results of finished ones."""
+    """Build the sweeper: it requeues deferred rows, audits open batches and publishes the results of finished ones."""
     catalog = Catalog(clients.catalog, settings.catalog_table)
     queue = WorkQueue(clients.sqs, settings.work_queue_url)
     audit = Audit(

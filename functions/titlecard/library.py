@@ -26,12 +26,12 @@ def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
     """Return one talk for each video; see `titlecard.parse`."""
     given = [video if isinstance(video, Video) else _video(place, video) for place, video in enumerate(videos)]
     rows = list(enumerate(given))
-    survey = survey_batch(rows[:: len(rows) // SAMPLE + 1])  # from the whole list, since a channel changes its style
+    survey = survey_batch(rows[:: len(rows) // SAMPLE + 1])  # spread over the list: a channel's style changes
     return (by_local_tier(video, extraction.parse(video, survey.of(row, video))) for row, video in rows)
 
 
 def _video(place: int, fields: Mapping[str, Any]) -> Video:
-    """Return a dictionary as a video; its values may be as in a database: None, a number as the id, a date."""
+    """Return the video in a dictionary, whose values may come from a database: None, a number as the id, a date."""
     if not isinstance(fields, Mapping):
         raise TypeError(f"videos[{place}]: a {type(fields).__name__} is neither a dictionary nor a Video.")
     given = {name: value for name, value in fields.items() if value is not None}

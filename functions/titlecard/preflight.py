@@ -34,9 +34,9 @@ OTHER_FUNCTIONS = 2
 """The number of functions that run beside parsers and ingests: one sweeper, and one for the operator."""
 
 COUNTED_BYTES_PER_SECOND, MEASURED_MEMORY, MEMORY_OF_A_CORE = 2 * 1024 * 1024, 1_024, 1_769
-"""The lowest speed at which ingest counts a manifest: the slowest form, on the share of a core that comes with so many
-MB of memory. The share grows with the memory up to a whole core (Lambda developer guide, "Configure Lambda function
-memory"), which `tests/benchmarks/manifest.py` measures."""
+"""The speed at which ingest counts the slowest form of manifest (`tests/benchmarks/manifest.py`); the function's memory
+at which it reaches that speed, in MB; and the memory, in MB, that comes with a whole core. With less memory, Lambda
+gives a function that share of a core (Lambda developer guide, "Configure Lambda function memory")."""
 
 BUILT = Path(__file__).with_name("built.json")
 """The file that names the artefact's Python and processor; `functions/build` writes it."""
@@ -46,7 +46,7 @@ PRICES = Path(__file__).parent / "domain" / "money" / "prices.toml"
 _DAY_SECONDS = 86_400
 
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
-"""A number as CloudFormation takes it, also where only a whole one can be used."""
+"""A number in any form that CloudFormation accepts for a parameter, fractions and exponents included."""
 
 
 FLEX_DEADLINE_SECONDS = 600
@@ -63,18 +63,20 @@ def violations(parameters: Mapping[str, str]) -> list[str]:
     Raises:
         AttributeError, KeyError: a parameter is missing.
     """
-    if sentences := [*_of_whole_numbers(parameters)]:
+    if sentences := [*_number_violations(parameters)]:
         return sentences
     numbers = {name: int(value) for name, value in parameters.items() if value.isdecimal()}
     number = SimpleNamespace(**numbers)
-    said = SimpleNamespace(**{name: f"{name} ({value})" for name, value in numbers.items()})
+    text = SimpleNamespace(**{name: f"{name} ({value})" for name, value in numbers.items()})
     return [
-        *_of_prices(parameters["Model"], parameters["ServiceTier"]),
-        *_of_the_model(parameters["OpenAIBaseUrl"], parameters["PriceFactor"], parameters["ServiceTier"], number, said),
-        *_of_timeouts(number, said),
-        *_of_receives(number, said),
-        *_of_retention(number, said),
-        *_of_alarms_and_the_account(number, said),
+        *_price_violations(parameters["Model"], parameters["ServiceTier"]),
+        *_model_violations(
+            parameters["OpenAIBaseUrl"], parameters["PriceFactor"], parameters["ServiceTier"], number, text
+        ),
+        *_timeout_violations(number, text),
+        *_receive_violations(number, text),
+        *_retention_violations(number, text),
+        *_alarm_and_account_violations(number, text),
     ]
 
 
@@ -89,7 +91,7 @@ def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> li
     try:
         made_for = json.loads(built.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return ["The functions do not say what they were built for: build them with `sam build`."]
+        return ["The build does not say for which Python and processor it was made: build again with `sam build`."]
     wanted = {"runtime": runtime, "architecture": architecture}
     if made_for == wanted:
         return []
@@ -101,15 +103,15 @@ def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> li
     return [sentence]
 
 
-def _of_whole_numbers(parameters: Mapping[str, str]) -> Iterator[str]:
-    # The functions would not start with any other number.
+def _number_violations(parameters: Mapping[str, str]) -> Iterator[str]:
+    # The functions' settings are whole numbers; with any other number, no function would start.
     for name, value in parameters.items():
         if name != "PriceFactor" and not value.isdecimal() and _NUMBER.fullmatch(value):
             yield f"{name} cannot be {value}: make it a whole number without a sign or an exponent."
 
 
-def _of_prices(model: str, tier: str) -> Iterator[str]:
-    # The parser does not start with a model that has no price, and no row would be parsed, not even by the local tier.
+def _price_violations(model: str, tier: str) -> Iterator[str]:
+    # With a model that has no price, the parser would not start, and not even the local tier would parse a row.
     models = tomllib.loads(PRICES.read_text(encoding="utf-8"))["models"]
     if model not in models:
         yield (
@@ -120,8 +122,8 @@ def _of_prices(model: str, tier: str) -> Iterator[str]:
         yield f"The model {model!r} has no price in the service tier {tier!r}, only in: {tiers}."
 
 
-def _of_the_model(
-    base_url: str, price_factor: str, tier: str, number: SimpleNamespace, said: SimpleNamespace
+def _model_violations(
+    base_url: str, price_factor: str, tier: str, number: SimpleNamespace, text: SimpleNamespace
 ) -> Iterator[str]:
     # A request to an endpoint with unknown prices would have no bound.
     if prices_at(base_url) is Prices.UNKNOWN and not price_factor:
@@ -132,37 +134,37 @@ def _of_the_model(
     # Flex answers come late, and one after the deadline is paid for and lost.
     if tier == "flex" and number.RequestDeadlineSeconds < FLEX_DEADLINE_SECONDS:
         yield (
-            f"{said.RequestDeadlineSeconds} is below {FLEX_DEADLINE_SECONDS}, too short for ServiceTier flex: "
+            f"{text.RequestDeadlineSeconds} is below {FLEX_DEADLINE_SECONDS}, too short for ServiceTier flex: "
             f"make it {FLEX_DEADLINE_SECONDS}, with ParserTimeoutSeconds and VisibilitySeconds to match, or choose "
             "another tier."
         )
 
 
-def _of_timeouts(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+def _timeout_violations(number: SimpleNamespace, text: SimpleNamespace) -> Iterator[str]:
     # A message stays invisible while a function may still work on it.
     least = VISIBILITY_PER_TIMEOUT * number.ParserTimeoutSeconds + number.BatchingWindowSeconds
     if number.VisibilitySeconds < least:
         yield (
-            f"{said.VisibilitySeconds} is below {VISIBILITY_PER_TIMEOUT} x {said.ParserTimeoutSeconds} + "
-            f"{said.BatchingWindowSeconds}: make it {least} or more, or lower ParserTimeoutSeconds."
+            f"{text.VisibilitySeconds} is below {VISIBILITY_PER_TIMEOUT} x {text.ParserTimeoutSeconds} + "
+            f"{text.BatchingWindowSeconds}: make it {least} or more, or lower ParserTimeoutSeconds."
         )
     least = VISIBILITY_PER_TIMEOUT * number.IngestTimeoutSeconds
     if number.IngestVisibilitySeconds < least:
         yield (
-            f"{said.IngestVisibilitySeconds} is below {VISIBILITY_PER_TIMEOUT} x {said.IngestTimeoutSeconds}: make it "
+            f"{text.IngestVisibilitySeconds} is below {VISIBILITY_PER_TIMEOUT} x {text.IngestTimeoutSeconds}: make it "
             f"{least} or more, or lower IngestTimeoutSeconds."
         )
     # There is time to end a request and to save and settle its answer before Lambda kills the function.
     taken = number.RequestDeadlineSeconds + number.SettleMarginSeconds
     if number.ParserTimeoutSeconds <= taken:
         yield (
-            f"{said.ParserTimeoutSeconds} is not above {said.RequestDeadlineSeconds} + {said.SettleMarginSeconds}: "
+            f"{text.ParserTimeoutSeconds} is not above {text.RequestDeadlineSeconds} + {text.SettleMarginSeconds}: "
             f"make it {taken + 1} or more, or lower one of these."
         )
     # The queue's visibility timeout would cut a longer back-off.
     if number.RetryBackoffSeconds > number.VisibilitySeconds:
         yield (
-            f"{said.RetryBackoffSeconds} is above {said.VisibilitySeconds}, which caps it: make it "
+            f"{text.RetryBackoffSeconds} is above {text.VisibilitySeconds}, which caps it: make it "
             f"{number.VisibilitySeconds} or less."
         )
     # The largest manifest is counted in one invocation; only the sending can continue in another.
@@ -170,35 +172,35 @@ def _of_timeouts(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str
     most = number.IngestTimeoutSeconds * COUNTED_BYTES_PER_SECOND * memory // MEASURED_MEMORY
     if number.ManifestMaxBytes > most:
         yield (
-            f"{said.ManifestMaxBytes} is more than ingest can count in {said.IngestTimeoutSeconds} with "
-            f"{said.FunctionMemory}: make it {most} or less, or raise one of the others."
+            f"{text.ManifestMaxBytes} is more than ingest can count in {text.IngestTimeoutSeconds} with "
+            f"{text.FunctionMemory}: make it {most} or less, or raise one of the others."
         )
 
 
-def _of_receives(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+def _receive_violations(number: SimpleNamespace, text: SimpleNamespace) -> Iterator[str]:
     # Receives that a throttled or crashing neighbour uses up must not kill a message.
     for receives in ("MaxReceiveCount", "IngestMaxReceiveCount"):
         if vars(number)[receives] < LEAST_RECEIVES:
-            yield f"{vars(said)[receives]} is below {LEAST_RECEIVES}: make it {LEAST_RECEIVES} or more."
+            yield f"{vars(text)[receives]} is below {LEAST_RECEIVES}: make it {LEAST_RECEIVES} or more."
     # The attempt cap comes first: the last receive does no work.
     if number.MaxReceiveCount <= number.AttemptCap:
         yield (
-            f"{said.MaxReceiveCount} is not above {said.AttemptCap}: make it {number.AttemptCap + 1} or more, or lower "
+            f"{text.MaxReceiveCount} is not above {text.AttemptCap}: make it {number.AttemptCap + 1} or more, or lower "
             "AttemptCap."
         )
     # The audit must not give up a row whose message is only invisible.
     needed = number.MaxReceiveCount * number.VisibilitySeconds
     if number.AuditRounds * number.AuditAfterSeconds < needed:
         yield (
-            f"{said.AuditRounds} x {said.AuditAfterSeconds} is below {said.MaxReceiveCount} x "
-            f"{said.VisibilitySeconds}: make AuditAfterSeconds {-(-needed // number.AuditRounds)} or more."
+            f"{text.AuditRounds} x {text.AuditAfterSeconds} is below {text.MaxReceiveCount} x "
+            f"{text.VisibilitySeconds}: make AuditAfterSeconds {-(-needed // number.AuditRounds)} or more."
         )
 
 
-def _of_retention(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+def _retention_violations(number: SimpleNamespace, text: SimpleNamespace) -> Iterator[str]:
     # A dead letter keeps its age, and could expire on arrival.
     if number.DeadLetterRetentionSeconds <= number.RetentionSeconds:
-        yield f"{said.DeadLetterRetentionSeconds} is not above {said.RetentionSeconds}: lower RetentionSeconds."
+        yield f"{text.DeadLetterRetentionSeconds} is not above {text.RetentionSeconds}: lower RetentionSeconds."
     # A message that always fails reaches the dead-letter queue before it expires.
     for receives, visibility in (
         ("MaxReceiveCount", "VisibilitySeconds"),
@@ -207,36 +209,36 @@ def _of_retention(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[st
         needed = vars(number)[receives] * vars(number)[visibility]
         if number.RetentionSeconds <= needed:
             yield (
-                f"{said.RetentionSeconds} is not above {vars(said)[receives]} x {vars(said)[visibility]}: make it "
+                f"{text.RetentionSeconds} is not above {vars(text)[receives]} x {vars(text)[visibility]}: make it "
                 f"{needed + 1} or more, or lower one of these."
             )
     # S3 keeps replaced manifests as long as their batches are open: the audit reads them again.
     needed = number.RetentionSeconds + (number.AuditRounds + 1) * number.AuditAfterSeconds
     if number.NoncurrentVersionDays * _DAY_SECONDS <= needed:
         yield (
-            f"{said.NoncurrentVersionDays} is not above {said.RetentionSeconds} + ({said.AuditRounds} + 1) x "
-            f"{said.AuditAfterSeconds}: make it {needed // _DAY_SECONDS + 1} or more."
+            f"{text.NoncurrentVersionDays} is not above {text.RetentionSeconds} + ({text.AuditRounds} + 1) x "
+            f"{text.AuditAfterSeconds}: make it {needed // _DAY_SECONDS + 1} or more."
         )
 
 
-def _of_alarms_and_the_account(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
-    # An alarm tells of a message that no worker takes before the message expires.
+def _alarm_and_account_violations(number: SimpleNamespace, text: SimpleNamespace) -> Iterator[str]:
+    # The alarm about a message that no worker takes must be raised before the message expires.
     if number.OldestMessageAlarmSeconds >= number.RetentionSeconds:
         yield (
-            f"{said.OldestMessageAlarmSeconds} is not below {said.RetentionSeconds}: no alarm would come before "
+            f"{text.OldestMessageAlarmSeconds} is not below {text.RetentionSeconds}: no alarm would come before "
             "messages are lost."
         )
     # The age of a dead letter counts from its first send, up to RetentionSeconds ago.
     most = number.DeadLetterRetentionSeconds - number.RetentionSeconds
     if number.DeadLetterAgeAlarmSeconds >= most:
         yield (
-            f"{said.DeadLetterAgeAlarmSeconds} is not below {said.DeadLetterRetentionSeconds} - "
-            f"{said.RetentionSeconds}: make it less than {most}."
+            f"{text.DeadLetterAgeAlarmSeconds} is not below {text.DeadLetterRetentionSeconds} - "
+            f"{text.RetentionSeconds}: make it less than {most}."
         )
     # Without free concurrency beside parsers and ingests, the sweeper cannot start.
     if number.MaxConcurrency + number.IngestMaxConcurrency + OTHER_FUNCTIONS > number.AccountConcurrency:
         yield (
-            f"{said.MaxConcurrency} + {said.IngestMaxConcurrency} + {OTHER_FUNCTIONS} is above "
-            f"{said.AccountConcurrency}: lower one of them, or set AccountConcurrency to what `aws lambda "
+            f"{text.MaxConcurrency} + {text.IngestMaxConcurrency} + {OTHER_FUNCTIONS} is above "
+            f"{text.AccountConcurrency}: lower one of them, or set AccountConcurrency to what `aws lambda "
             "get-account-settings` says."
         )

@@ -16,7 +16,7 @@ from titlecard.domain.video import Policy
 from titlecard.manifests import ReadingLimits
 
 REDELIVERY_SPARE_SECONDS = 60
-"""The grace period for redelivering a notification after its visibility timeout, in seconds; then it counts as lost."""
+"""Seconds after its visibility timeout in which a notification may still be redelivered; later it counts as lost."""
 
 _Positive = Annotated[int, Field(gt=0)]
 _Count = Annotated[int, Field(ge=0)]
@@ -62,7 +62,7 @@ class IngestSettings(_ManifestSettings):
 
     @property
     def batch_limits(self) -> Total:
-        """The most that a batch may be charged, unless its upload says less."""
+        """The most that a batch may be charged, unless its upload sets a lower limit."""
         return Total(self.batch_request_limit, self.batch_token_limit, self.batch_micro_usd_limit)
 
 
@@ -85,10 +85,10 @@ class ParserSettings(_Settings):
     max_output_tokens: _Positive
     openai_base_url: str = ""
     price_factor: Annotated[Annotated[Decimal, Field(ge=0)] | None, BeforeValidator(_nothing_for_empty)] = None
-    """The factor of the endpoint's prices to the list's; None, or an empty variable, if the prices are known."""
+    """The endpoint's prices as a multiple of the list prices; None, or an empty variable, if its prices are known."""
     key_secret_prefix: str
     openai_api_key: SecretStr | None = None
-    """The key of all projects on the local cloud; in AWS every project has its key in Secrets Manager."""
+    """The key of all projects in the local cloud; in AWS each project has its own key in Secrets Manager."""
 
 
 class SweeperSettings(_ManifestSettings):
@@ -104,5 +104,5 @@ class SweeperSettings(_ManifestSettings):
 
     @property
     def ingest_restart_seconds(self) -> int:
-        """The time that ingest may stand still: until then its queue may redeliver the notification."""
+        """Seconds without progress after which ingest is restarted; until then the queue may redeliver its message."""
         return max(self.audit_after_seconds, self.ingest_visibility_seconds + REDELIVERY_SPARE_SECONDS)

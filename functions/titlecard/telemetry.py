@@ -1,8 +1,8 @@
 """Log lines as JSON, and metrics in CloudWatch's embedded metric format.
 
-Metrics are counted during an invocation and written when it ends, also by an exception; those of a breaker are written
-at once, because Lambda may kill the invocation. Every metric has the dimension `service`, the stack's name, and at most
-two more (`DIMENSIONS`): CloudWatch bills each combination of values as a separate metric.
+Metrics are counted during an invocation and written when it ends, even if it ends with an exception; those of a breaker
+are written at once, because Lambda may kill the invocation. Every metric has the dimension `service`, the stack's name,
+and at most two more (`DIMENSIONS`): CloudWatch bills each combination of values as a separate metric.
 
 Log lines name a row by batch, number and video id. They never hold titles, descriptions, presenters, keys or a
 provider's messages, which may quote them: a line gives the reason's code, and the catalog has its sentence.
@@ -127,7 +127,7 @@ def attempted(message: Message, *, attempt: int, bound: Amount, billing: Billing
 
 
 def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
-    """Report a deferred row. `due` None waits for a person; `bound` is None if the model was not to be asked."""
+    """Report a deferred row. `due` is None if it waits for a person, `bound` if it does not need the model."""
     code = code_of(reason)
     _buffer.count(Metric.ROWS_DEFERRED, reason=code)
     if code in _BUDGET_HOLDS:
@@ -142,7 +142,7 @@ def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amou
 
 
 def died(message: Message | None, *, reason: str) -> None:
-    """Report a death; `message` is None if the dead letter is not a manifest's row."""
+    """Report a dead letter; `message` is None if it is not a manifest's row."""
     _buffer.count(Metric.DEATHS)
     logger.warning("died", **(_row(message) if message else {}), reason=code_of(reason))
 
@@ -197,7 +197,7 @@ def upload_failed(error: BaseException) -> None:
 
 
 def work_failed(message: Message | None, error: BaseException) -> None:
-    """Report an exception that stopped the work on one message, which is None if it is not a manifest's row."""
+    """Report an exception that stopped the work on one message; `message` is None if it is not a manifest's row."""
     _buffer.count(Metric.VIDEO_FAILURES)
     logger.error("the work on a message failed", **(_row(message) if message else {}), **_described(error))
 
@@ -302,7 +302,7 @@ def _key(metric: Metric, dimensions: Mapping[str, str]) -> _Key:
 
 
 def _described(error: BaseException) -> dict[str, Any]:
-    """Return an exception's name, lines and message; only one of AWS has a message that quotes no upload."""
+    """Return an exception's name and source lines, and its message if it is from AWS: any other may quote an upload."""
     said = str(error) if isinstance(error, BotoCoreError | ClientError) else None
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__name__, "said": said, "frames": frames}

@@ -116,7 +116,7 @@ def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person
     assert world.stand_still(STILL, ROUNDS + 3) == [{"started again": 1}] * ROUNDS + [{"left to you": 1}, {}, {}]
     batch = world.catalog.batch(upload.batch)
     assert batch.state is BatchState.SENDING
-    assert (batch.reason or "").startswith("Ingest did not finish this manifest, though it was started again 3 times")
+    assert (batch.reason or "").startswith("Ingest did not finish this manifest, although it was restarted 3 times")
 
 
 def test_a_batch_left_to_a_person_continues_when_its_message_is_moved_back(world: World) -> None:
@@ -338,7 +338,7 @@ def test_lost_rows_of_a_manifest_that_became_too_large_become_dead_after_all_rou
     assert done == [*[{}] * ROUNDS, {"given up": 30}, {"finished": 1}]
     (reason,) = {row.reason for row in world.catalog.rows(batch)}
     assert (reason or "").startswith(
-        "never_answered: it cannot be sent again: the manifest is no longer read as it was when it was accepted: "
+        "never_answered: it cannot be sent again: the manifest can no longer be read as it was when it was accepted: "
     )
 
 
@@ -351,7 +351,7 @@ def test_a_lost_row_that_is_rejected_when_it_is_read_again_becomes_dead_after_al
     assert world.stand_still(STILL, ROUNDS + 2) == [*[{}] * ROUNDS, {"given up": 3}, {"finished": 1}]
     assert world.catalog.batch(upload.batch).reason == (
         "rows were never answered, and they cannot be sent again: "
-        "the manifest is no longer read as it was when it was accepted"
+        "the manifest can no longer be read as it was when it was accepted"
     )
     assert world.sent() == []
 

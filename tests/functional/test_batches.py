@@ -182,7 +182,7 @@ def test_an_upload_outside_any_project_is_shown_with_its_refusal(world: World, c
     world.ingest().take(upload, lambda: 900)
     done = console.type("batches")
     assert upload.batch in done.stdout
-    assert "refused: The file lies outside any project's folder." in done.stderr
+    assert "refused: The file is outside any project's folder." in done.stderr
 
 
 def test_a_terminal_gets_a_table(world: World, console: Console) -> None:

@@ -70,7 +70,7 @@ def sent_again(world: World) -> list[Message]:
     return [it.model_copy(update={"deferrals": 0}) for it in world.sent()]
 
 
-# ---------------------------------------------------------------------------------------------------------- put back
+# ---------------------------------------------------------------------------------------------------------- requeued
 
 
 def test_a_due_row_is_sent_and_queued(world: World) -> None:

@@ -108,9 +108,9 @@ TOLERATED: dict[str, str] = {
         "no mark is exactly so old"
     ),
     "pipeline.parse: Parser._look_up: for job, state in zip(jobs, states, strict=True)": _SAME_LENGTH,
-    "pipeline.requeue: Requeue.run: done += self._put_back(in_time)": _FIRST_COUNT,
+    "pipeline.requeue: Requeue.run: done += self._requeue_rows(in_time)": _FIRST_COUNT,
     'pipeline.requeue: Requeue.run: done["left to another sweep"] += 1': _FIRST_COUNT,
-    'pipeline.requeue: Requeue._put_back: sweep.done["cut short"] += 1': _FIRST_COUNT,
+    'pipeline.requeue: Requeue._requeue_rows: sweep.done["cut short"] += 1': _FIRST_COUNT,
     "pipeline.requeue: _Headroom._promise: return Verdict.STAY": "a sweep reads one row more",
     "pipeline.parse: Parser._give_back_unsent: return False: False -> None": _ALSO_FALSE,
     "pipeline.parse: Parser._parse: return outcomes | {job.received.id: it for job, it in zip(": _SAME_LENGTH,
@@ -122,5 +122,5 @@ TOLERATED: dict[str, str] = {
     "pipeline.publish: ResultPublisher.publish: return False: False -> None": _ALSO_FALSE,
     "pipeline.publish: ResultPublisher._part: size, row = 0, after: 0 -> 1": "a part may end a byte earlier",
     "pipeline.publish: ResultPublisher._part: if size >= PART_BYTES:: >= -> >": "likewise, or later",
-    "pipeline.publish: ResultPublisher._tell: entry = ": "JSON with escapes is the same text",
+    "pipeline.publish: ResultPublisher._announce: entry = ": "JSON with escapes is the same text",
 }

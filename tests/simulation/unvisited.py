@@ -161,7 +161,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.requeue", "_Sweep._due_of", "passed > MOST_PASSED"): (YES, _LONG),
     ("pipeline.requeue", "_Sweep._due_of", "not self._in_time()"): (YES, _LONG),
     ("pipeline.requeue", "_Sweep.send.messages", "(row.batch, row.message.row) not in sent"): (NO, _RARE),
-    ("pipeline.requeue", "Requeue._put_back", "except Exception"): (YES, _UNFORESEEN),
+    ("pipeline.requeue", "Requeue._requeue_rows", "except Exception"): (YES, _UNFORESEEN),
     ("aws.dynamodb.catalog.items", "_moment", "moment.tzinfo is None"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.items", "_text", "not isinstance((text := item[name]), str)"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.items", "as_batch", "name in item"): (NO, "every version of today writes all five"),
@@ -225,7 +225,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a queue that does not answer, right after the death is recorded: the parser's own tests do it",
     ),
     ("pipeline.parse", "Parser._outcome_without_parsing", "not job.batch.cancelled"): (NO, _RARE),
-    ("pipeline.requeue", "Requeue._put_back", "isinstance(it, Batch)"): (NO, _UNREADABLE),
+    ("pipeline.requeue", "Requeue._requeue_rows", "isinstance(it, Batch)"): (NO, _UNREADABLE),
     ("pipeline.requeue", "_Headroom.verdict", "project.due is None"): (
         NO,
         "a cancelled batch of a project whose breaker is open, beside one that is not cancelled",

@@ -493,7 +493,7 @@ def test_lost_rows_that_are_no_longer_read_as_before_are_ended_after_the_last_ro
     assert stage.run() == ({} if rounds < ROUNDS else {"given up": 2})
     assert stage.named("audited") == [(rounds + 1, 38, 0)]
     assert [rows for rows, _ in stage.named("end")] == ([] if rounds < ROUNDS else [[39, 40]])
-    why = "the manifest is no longer read as it was when it was accepted" + (": half a file" if unreadable else "")
+    why = "the manifest can no longer be read as it was when it was accepted" + (": half a file" if unreadable else "")
     said = f"rows were never answered, and they cannot be sent again: {why}"
     assert stage.named("reason") == ([] if rounds < ROUNDS else [said])
 

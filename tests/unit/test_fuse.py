@@ -134,14 +134,14 @@ def test_a_second_request_is_refused() -> None:
 
 REFUSED: dict[str, dict[str, Any]] = {
     "A GET": {"method": "GET"},
-    "Another address": {"url": "http://provider.test/v1/chat/completions"},
-    "Another address than": {"url": "http://eu.provider.test/v1/responses"},
-    "Another address than http": {"url": "https://provider.test/v1/responses"},
-    "Another address than http:": {"url": "http://provider.test/v1/responses?background=true"},
+    "An address other": {"url": "http://provider.test/v1/chat/completions"},
+    "An address other than": {"url": "http://eu.provider.test/v1/responses"},
+    "An address other than http": {"url": "https://provider.test/v1/responses"},
+    "An address other than http:": {"url": "http://provider.test/v1/responses?background=true"},
     "more than 2000 bytes": {"body": BODY | {"instructions": "x" * 2_000}},
-    "Another model": {"body": BODY | {"model": "gpt-5-pro"}},
-    "Another service tier than": {"body": BODY | {"service_tier": "priority"}},
-    "Another service tier": {"body": {key: BODY[key] for key in BODY.keys() - {"service_tier"}}},
+    "A model other": {"body": BODY | {"model": "gpt-5-pro"}},
+    "A service tier other than": {"body": BODY | {"service_tier": "priority"}},
+    "A service tier other": {"body": {key: BODY[key] for key in BODY.keys() - {"service_tier"}}},
     "keys that may cost more: tools": {"body": BODY | {"tools": [{"type": "web_search"}]}},
     "keys that may cost more: previous_response_id": {"body": BODY | {"previous_response_id": "resp_1"}},
     "No cap on output tokens": {"body": {key: BODY[key] for key in BODY.keys() - {"max_output_tokens"}}},
@@ -153,7 +153,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "streamed": {"body": BODY | {"stream": True}},
     "more than text": {"body": BODY | {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}},
     "more than tex": {"body": BODY | {"input": [{"type": "item_reference", "id": "msg_1"}]}},
-    "Another mode": {"body": b"not json"},
+    "A model othe": {"body": b"not json"},
 }
 
 

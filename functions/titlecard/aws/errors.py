@@ -3,7 +3,7 @@
 ======================  ==================================================================
 exception               what the caller does next
 ======================  ==================================================================
-:class:`TryLater`       leaves all as it is and waits for the next delivery or schedule
+:class:`TryLater`       changes nothing and waits for the next delivery or scheduled run
 :class:`UploadRefused`  refuses the upload, with the exception's message as the reason
 others                  leaves the message to the dead-letter queue
 ======================  ==================================================================
@@ -21,13 +21,13 @@ REFUSALS = {
     "ValidationError",
     "ValidationException",
 }
-"""The codes of errors that refuse the content of a call, so that every repetition is refused too (API references of
-DynamoDB, "Common errors" and "BatchStatementError", and of SQS, "SendMessage"). Any other error of AWS may pass, some
-only after a person has repaired a permission or a table."""
+"""The codes of errors that refuse the content of a call, so every repetition is refused too (API references of
+DynamoDB, "Common errors" and "BatchStatementError", and of SQS, "SendMessage"). A call that fails with any other error
+of AWS may succeed later, sometimes only after a person has repaired a permission or a table."""
 
 
 def may_pass(error: Exception) -> bool:
-    """Return whether a later try may succeed: AWS did not answer, or something stands in the way for now."""
+    """Return whether a later try may succeed: AWS did not answer, or the cause may go away."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code") not in REFUSALS
     return isinstance(error, TryLater | BotoCoreError)

@@ -15,7 +15,7 @@ class SweeperFunction:
     """The sweeper's function.
 
     Args:
-        client: returns the client of Lambda. It is made for the first call, since few workers end a batch.
+        client: returns Lambda's client. It is called only when needed, because few workers end a batch.
     """
 
     def __init__(self, client: Callable[[], LambdaClient], name: str) -> None:
@@ -23,6 +23,6 @@ class SweeperFunction:
         self._name = name
 
     def finish(self, batch: str) -> None:
-        """Ask the sweeper to finish a batch now; its answer is not awaited."""
+        """Ask the sweeper to finish a batch now, without waiting for its answer."""
         payload = json.dumps({"batch": batch}).encode()
         self._client().invoke(FunctionName=self._name, InvocationType="Event", Payload=payload)

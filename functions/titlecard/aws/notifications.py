@@ -21,7 +21,7 @@ _WRAPPINGS_MAX = 4
 """The most wrappings that are opened; the path from EventBridge through SNS to SQS makes two."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, which JSON can spell and UTF-8 cannot."""
+"""Half of a surrogate pair, which JSON can express and UTF-8 cannot."""
 
 
 def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
@@ -106,10 +106,10 @@ def _text(value: object, name: str) -> str:
     """Return a field of a notification.
 
     Raises:
-        UnknownNotification: the field is not a text that a table can hold.
+        UnknownNotification: the field is not text that a table can hold.
     """
     if not isinstance(value, str) or _SURROGATE.search(value):
-        raise UnknownNotification(f"The {name} of the notification is not a text.")
+        raise UnknownNotification(f"The {name} of the notification is not text.")
     return value
 
 
@@ -117,4 +117,4 @@ def _parsed(message: str) -> Any:  # noqa: ANN401 -- any JSON value
     try:
         return json.loads(message)
     except ValueError as error:
-        raise UnknownNotification("The message that was forwarded is not JSON.") from error
+        raise UnknownNotification("The forwarded message is not JSON.") from error

@@ -23,7 +23,7 @@ FRESH_SECONDS = 300
 """How long a key, or its absence, is cached in memory, in seconds."""
 
 UNREADABLE_SECONDS = 30
-"""How long a key that could not be read is not read again, in seconds: a worker does not wait for each of its rows."""
+"""How long an unreadable key is not read again, in seconds: otherwise a worker would wait for each of its rows."""
 
 _NO_SECRET = {"ResourceNotFoundException", "InvalidRequestException"}
 """The error codes of a secret that does not exist or is marked for deletion (GetSecretValue reference)."""

@@ -10,7 +10,7 @@ EXCERPT_MAX = 200
 """The most characters of a stranger's text that a message may quote."""
 
 _KEY = re.compile(r"\b(?:sk|key)-[\w*.-]{4,}")
-"""The pattern of a provider's keys, also with stars in the middle, as in its message about a wrong key."""
+"""The pattern of a provider's keys, including those that it masks with asterisks in a message about a wrong key."""
 
 
 class DomainError(ValueError):

@@ -29,11 +29,11 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
     """Return why an answer is not grounded in its video, as a sentence; None if it is.
 
     The title's words must occur in the given title in the same order, with gaps allowed. If the given title is cut off,
-    the description may hold the whole title in a row. The given title or description must contain every presenter as
-    whole words in a row, unless the row itself gives the name; in `Ada and Tomas Byron` both have the surname. Web
-    addresses are no evidence, nor is a description from its first line of instructions on ("ignore the above, the
-    presenter is ..."), since a model may obey it. Accents, case, punctuation and invisible characters make no
-    difference.
+    the title may instead occur in the description, word for word. Every presenter must occur in the given title or
+    description, word for word, unless the row itself gives the name; in `Ada and Tomas Byron` both have the surname.
+    Web addresses are not evidence. Neither is a description after a line that instructs the model ("ignore the above,
+    the presenter is ..."), nor that line itself, because a model may obey it. Accents, case, punctuation and invisible
+    characters make no difference.
     """
     given = words(normalise(video.title))
     wanted = words(normalise(title))
@@ -61,7 +61,7 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
 
 
 def _completes(wanted: Sequence[str], given: Sequence[str], video: Video) -> bool:
-    """Return whether a title continues the given one, which is cut off, and occurs in the description in a row."""
+    """Return whether the given title is cut off and this title completes it, word for word as in the description."""
     if not video.title.rstrip().endswith(("...", "\u2026")) and len(video.title.strip()) < _CUT_OFF:
         return False
     for start in range(len(given) - _ENOUGH):
@@ -84,5 +84,5 @@ def _shares_its_surname(name: str, video: Video) -> bool:
 
 
 def _line(text: str) -> str:
-    """Return the words with a space on either side of each, so that a search finds only whole words."""
+    """Return a text's words, each between two spaces, so that a search finds only whole words."""
     return f" {' '.join(words(text))} "

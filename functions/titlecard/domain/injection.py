@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from titlecard.domain.text import fold
 
-_ORDER = re.compile(
+_INSTRUCTION = re.compile(
     r"\b(?:ignore|disregard|forget|override|do not (?:follow|trust)|don['\u2019]t (?:follow|trust))\b.{0,40}"
     r"\b(?:above|previous|prior|earlier|instructions?|everything|(?:the|this) (?:title|text|description|rules?))\b"
     r"|\b(?:ignor\w+|olvid\w+|oubli\w+|vergiss|vergesst|esquec\w+|игнориру\w+|забуд\w+)\b.{0,40}"
@@ -21,26 +21,26 @@ _ORDER = re.compile(
     r"|\b(?:system prompt|developer mode)\b|^[\W_]*(?:system|assistant)[\W_]*[:#]"
     r"|\byou are (?:now )?(?:a|an) (?:ai|assistant|language model)\b"
 )
-_IN_ORDERS = (
+_INSTRUCTION_PARTS = (
     *("ignor", "disregard", "forget", "overrid", "not follow", "not trust", "t follow", "t trust", "olvid", "oubli"),
     *("vergiss", "vergesst", "esquec", "игнор", "забуд", "instruction", "note to", "note for", "message to"),
     *("message for", "prompt", "developer mode", "system", "assistant", "you are"),
 )
-"""Every text that `_ORDER` matches contains one of these; to look for them first is far quicker."""
+"""Every text that `_INSTRUCTION` matches contains one of these. Looking for them first is far quicker."""
 
 
 def looks_like_injection(line: str) -> bool:
     """Return whether a normalised line gives instructions to the model."""
-    return _may_give_orders(line) and _ORDER.search(fold(line)) is not None
+    return _may_instruct(line) and _INSTRUCTION.search(fold(line)) is not None
 
 
 def text_before_injection(text: str) -> str:
     """Return the lines of a normalised text before the first that gives instructions."""
-    if not _may_give_orders(text):
+    if not _may_instruct(text):
         return text
     return "\n".join(takewhile(lambda line: not looks_like_injection(line), text.split("\n")))
 
 
-def _may_give_orders(text: str) -> bool:
+def _may_instruct(text: str) -> bool:
     folded = fold(text)
-    return any(word in folded for word in _IN_ORDERS)
+    return any(word in folded for word in _INSTRUCTION_PARTS)

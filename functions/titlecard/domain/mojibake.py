@@ -17,17 +17,18 @@ _ROUNDS_MAX = 3
 """The most misreadings that are undone: a text usually has one, sometimes two."""
 
 _CLOSING = frozenset("\u2019\u201d»\u203a…\u2013—™®•·°ºª¹²³€")
-"""Characters that may follow an accented capital in sound text, and also continue a misread UTF-8 sequence."""
+"""Characters that may follow an accented capital in intact text, and also continue a misread UTF-8 sequence."""
 
 _CLOSING_AFTER_A = frozenset("\u2019\u201d»\u203a…\u2013—")
-"""The same after `Ã` and `Â`, which the others do not follow in any language."""
+"""Those of them that may follow `Ã` or `Â` in intact text; in no language do the others follow these two."""
 
 
 class _Misreading(NamedTuple):
     """One wrong encoding: the byte of each of its characters, and the look of UTF-8 sequences in it.
 
-    `signature` matches beginnings of sequences that sound text hardly ever has; the other beginnings are quotation
-    marks and dashes. Such a text is repaired only as a whole. None means that any sequence is sufficient evidence.
+    `signature` lists beginnings of sequences that intact text hardly ever has; the other beginnings are quotation
+    marks and dashes. A text with a signature is repaired as a whole or not at all. None means that any sequence is
+    sufficient evidence.
     """
 
     bytes_of: Mapping[str, int]
@@ -35,7 +36,7 @@ class _Misreading(NamedTuple):
     signature: str | None
 
     def decoded(self, characters: str) -> str | None:
-        """Return the character that a sequence was, None if it was none."""
+        """Return the character that a sequence encodes, None if it encodes none."""
         try:
             character = bytes(self.bytes_of[mark] for mark in characters).decode()
         except UnicodeDecodeError:
@@ -44,7 +45,7 @@ class _Misreading(NamedTuple):
 
 
 def _misreading(encoding: str, signature: str | None = None) -> _Misreading:
-    """Return a wrong encoding; bytes that it leaves undefined stand for Latin-1's control characters."""
+    """Return a wrong encoding; a byte that it leaves undefined stands for Latin-1's control character."""
     bytes_of = {}
     for byte in range(0x80, 0x100):
         try:
@@ -78,10 +79,10 @@ _WRONG = (
     *("iso8859_15", "iso8859_2", "cp1250", "cp1251", "cp1253", "cp1254", "cp437", "cp850", "cp852", "cp866", "cp874"),
     *("koi8_r", "mac_cyrillic"),
 )
-"""The encodings in which UTF-8 is most often misread, except those in which sound French looks like it."""
+"""The encodings as which UTF-8 is most often misread, without those in which intact French looks like misread UTF-8."""
 
 _SPARE_BYTES = 2
-"""The fewest bytes that UTF-8 must need beyond one for each character: two sequences, or one of three bytes."""
+"""The fewest bytes that UTF-8 must need beyond one for each character: two sequences of two bytes, or one of three."""
 
 _SUSPECT = re.compile(f"[\xc2-\xf4ĂĹ{_CYRILLIC}√≈ƒ∆\u201a├┼─╞Γ]")
 """The characters of misread text; most texts have none of them."""
@@ -96,7 +97,7 @@ _LOST = re.compile(
     "|[\x80-\x9f\ue000-\uf8ff]"  # control and private characters that no text has
     "|(?<=[A-Za-z])\\?(?=[a-zà-ÿ])"  # `f?r`
     "|(?<![A-ZÀ-Þ])Ã(?![A-ZÀ-Þa-zà-ÿ])|Â(?![A-ZÀ-Þa-zà-ÿ])"  # half a sequence, whose other half was a space
-    "|(?<!\\w)Ã(?=[a-z])|[à-ï][¡-§¬¯±¶¼-¿](?= |$)"  # whose other half was a control character, or a space
+    "|(?<!\\w)Ã(?=[a-z])|[à-ï][¡-§¬¯±¶¼-¿](?= |$)"  # half a sequence; the other half was a control character or a space
     "|â€|Ã[ƒ\u201a]"
     "|(?<=[a-z])[\uff61-\uff9f]"  # Shift JIS
     "|(?:[\u2013\u2014][^\x00-\x7f\\s]){2}"  # Cyrillic in Mac Roman
@@ -130,17 +131,17 @@ def is_garbled(text: str) -> bool:
 
 
 def _is_utf8_in(text: str, encoding: str) -> bool:
-    """Return whether all of a text is UTF-8 that was read in this encoding, which no sound text is by chance."""
+    """Return whether all of a text is UTF-8 that was read in this encoding; no intact text is that by chance."""
     try:
         data = text.encode(encoding)
-        sound = data.decode()
+        decoded = data.decode()
     except UnicodeError:
         return False
-    return len(data) - len(sound) >= _SPARE_BYTES
+    return len(data) - len(decoded) >= _SPARE_BYTES
 
 
 def _has_new_capitals(repaired: str, text: str) -> bool:
-    """Return whether a repair made accented capitals within words: `fÌr` for `für`, if it undid the wrong encoding."""
+    """Return whether a repair made accented capitals within words, as the wrong encoding does: `fÌr` for `für`."""
     return any(
         here.isupper()
         and not here.isascii()
@@ -152,7 +153,7 @@ def _has_new_capitals(repaired: str, text: str) -> bool:
 
 
 def _undone(text: str, misread: _Misreading) -> str:
-    """Return the text with every misread sequence repaired, or unchanged if the evidence may be sound text."""
+    """Return the text with every misread sequence repaired, or unchanged if the evidence may be intact text."""
     sequences = [it[0] for it in misread.sequence.finditer(text) if misread.decoded(it[0])]
     if not sequences:
         return text
@@ -161,12 +162,12 @@ def _undone(text: str, misread: _Misreading) -> str:
         known = any(it[0] in misread.signature for it in sequences)
         certain = known and rest.isascii() and (len(sequences) > 1 or sequences[0][1] not in _CLOSING)
     else:
-        certain = len(sequences) > 1 or not _may_be_sound(text, misread.sequence)
+        certain = len(sequences) > 1 or not _may_be_intact(text, misread.sequence)
     return misread.sequence.sub(lambda it: misread.decoded(it[0]) or it[0], text) if certain else text
 
 
-def _may_be_sound(text: str, pattern: re.Pattern[str]) -> bool:
-    """Return whether the text's only sequence may be a letter and what follows it: `CAFÉ…`."""
+def _may_be_intact(text: str, pattern: re.Pattern[str]) -> bool:
+    """Return whether the text's only sequence may be a letter and the character after it: `CAFÉ…`."""
     sequence = pattern.search(text)
     if sequence is None:
         return True

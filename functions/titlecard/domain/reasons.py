@@ -46,7 +46,7 @@ class Review(StrEnum):
 
 
 class Hold(StrEnum):
-    """The code of a reason on our side for not asking the model now."""
+    """The code of our own reason for not asking the model now."""
 
     NO_BUDGET = "no_budget"
     BUDGET_DAY = "budget_day"

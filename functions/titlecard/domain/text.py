@@ -21,7 +21,7 @@ _INVISIBLE = dict.fromkeys(
         *range(0x2060, 0x2070),  # word joiner, invisible operators, isolates
         *range(0xFFF9, 0xFFFC),  # interlinear annotation
         0xFEFF,  # byte order mark
-        *(0xFFFE, 0xFFFF),  # no characters, and refused by SQS
+        *(0xFFFE, 0xFFFF),  # noncharacters, which SQS refuses
         *range(0xE0000, 0xE0080),  # tags, which can spell out a hidden text
     ]
 )
@@ -45,7 +45,7 @@ _PLACEHOLDER = re.compile(
     r"|to be (?:announced|confirmed|decided|determined|defined)"
     r"|n a|not available|students|alumn\w+|todos|varios|diverse|divers|a confirmar|por confirmar"
 )
-"""Placeholders for names that are unknown or too many; folded words."""
+"""Placeholders for names that are unknown or too many, as folded words."""
 
 
 class _WithoutMarks(dict[int, int | None]):
@@ -99,7 +99,7 @@ def plain(text: str) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """Return the text with a space for each web address, since an address's spelling proves no name."""
+    """Return the text with a space in place of each web address, because an address is no evidence of a name."""
     return _ADDRESS.sub(" ", text)
 
 

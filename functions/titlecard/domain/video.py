@@ -27,8 +27,8 @@ class Video(BaseModel):
     """One accepted row of a manifest, as its owner gave it. Its text comes from strangers: data, never instructions.
 
     `event` is the conference, playlist or series that the row names: rows of one event follow one template.
-    `presenters` are the names that the row itself gives in a field for speakers, one name an item; empty if it gives
-    none. Placeholders (`TBA`, `Various`) and repeated names are left out.
+    `presenters` are the names that the row itself gives in a field for speakers, one per item; empty if it gives none.
+    Placeholders (`TBA`, `Various`) and repeated names are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,7 +101,7 @@ class Talk(BaseModel):
 
 
 def fingerprint(video: Video, *, model: str | None, prompt_version: str) -> str:
-    """Return a hash of all that an answer depends on, as 32 hexadecimal digits: no fingerprint is paid for twice.
+    """Return a hash of everything that an answer depends on, as 32 hexadecimal digits.
 
     Args:
         model: the model that may be asked, None if there is none. It is part of the fingerprint so that a weak local

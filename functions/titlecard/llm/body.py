@@ -1,7 +1,7 @@
 """The body of a provider's response, in any shape in which gateways pass it on.
 
 An answer that is paid for is used wherever the body holds it: in a list of messages, in `output_text`, in the choices
-of a chat completion, in the last event of a stream, in a fence of Markdown or after a preamble.
+of a chat completion, in the last event of a stream, in a code block of Markdown or after a preamble.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _OBJECTS_MAX = 20
-"""The most places of a text at which a talk is searched for."""
+"""The most places in a text at which to look for a talk."""
 
 _CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """The reasons for which a chat completion ends early, and their names in a response."""
 
 
 def json_object(content: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a text is, None if it is none."""
+    """Parse a text as a JSON object; return None if it is not one."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):  # ValueError: not JSON, or not UTF-8
@@ -29,7 +29,7 @@ def json_object(content: bytes) -> dict[str, Any] | None:
 
 
 def read_response(content: bytes) -> dict[str, Any] | None:
-    """Return a response's body in the shape of the Responses API, as far as it has one; None if it is no object."""
+    """Return a response's body in the shape of the Responses API, as far as possible; None if it is not an object."""
     body = json_object(content) or json_object(content.strip()[1:-1]) or _streamed(content)  # [{...}], by Gemini
     if body is None:
         return None
@@ -50,8 +50,8 @@ def read_response(content: bytes) -> dict[str, Any] | None:
 def as_openai(body: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return a response in OpenAI's form that holds only the talk of another, or its texts if there is no talk.
 
-    Gateways omit fields or fill them with other types, and the client above would fail on each of these. What the
-    provider declares (a failure, a refusal, the usage) is judged by the raw body.
+    Gateways omit fields or fill them with other types, and the client above would fail on any of this. Whatever else
+    the provider reports (a failure, a refusal, the usage) is read from the raw body.
     """
     texts = list(_texts(body))
     talk = next(filter(None, map(_talk, ["".join(texts), *reversed(texts)])), None)
@@ -112,7 +112,7 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _talk(text: str) -> str | None:
-    """Return the last talk in a text, as JSON with the keys of the schema alone; None if there is none."""
+    """Return the last talk in a text, as JSON with only the schema's keys; None if there is none."""
     decoder, found, at = json.JSONDecoder(), None, 0
     for _ in range(_OBJECTS_MAX):
         at = text.find("{", at)
@@ -123,7 +123,7 @@ def _talk(text: str) -> str | None:
         except (ValueError, RecursionError):
             at += 1
             continue
-        if len(value) == 1:  # the talk under a name
+        if len(value) == 1:  # an object that holds the talk under its only key
             value = next(iter(value.values()))
         match value:
             case {"title": str() as title, "presenters": list() | None as presenters}:

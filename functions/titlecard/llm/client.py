@@ -31,15 +31,15 @@ OUTPUT_RETRIES = 0
 FOLLOW_REDIRECTS = False
 
 CONNECT_SECONDS = 5.0
-"""Seconds after which an unreachable provider is given up, well before the deadline, while nothing has been sent."""
+"""Seconds after which an unreachable provider is given up: well before the deadline, and before anything is sent."""
 
 READING_SECONDS, READING_SHARE = 3.0, 0.3
-"""The time after the deadline in which a complete answer is still read, because it is paid for: so many seconds, but at
-most this share of the settle margin, which is mostly for saving and settling. So `_send` enforces the deadline, and
-nothing below it limits the whole request."""
+"""How long after the deadline a complete answer is still read, because it is paid for: this many seconds, but at most
+this share of the settle margin, most of which is for saving and settling. To allow that, `_send` enforces the deadline,
+and no layer below it limits the whole request."""
 
 OVERTIME_SECONDS, OVERTIME_SHARE = 2.0, 0.2
-"""The time after that in which a caller waits for an unresponsive event loop, in seconds and as a share."""
+"""How long after that a caller waits for an unresponsive event loop, in seconds and as a share of the settle margin."""
 
 _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,
@@ -68,7 +68,7 @@ class Client:
 
     Args:
         base_url: the endpoint, without a trailing slash.
-        reasoning_effort: the effort that every request asks for; None if the model takes no such setting.
+        reasoning_effort: the effort that every request asks for; None if the model does not have this setting.
         settle_margin: seconds after the deadline that the caller has to save and settle.
     """
 
@@ -82,7 +82,7 @@ class Client:
             instructions=INSTRUCTIONS,
             retries=OUTPUT_RETRIES,
         )
-        # No connection is kept: one that was closed while the process was frozen would look open, and cost a bound.
+        # No connection is kept: one that is closed while Lambda freezes the process looks open, and costs a bound.
         self._network = httpx2.AsyncHTTPTransport(
             limits=httpx2.Limits(max_keepalive_connections=0), proxy=proxy_for(base_url)
         )
@@ -91,7 +91,7 @@ class Client:
         self._thread.start()
 
     def send(self, prompt: str, allowance: Allowance, *, key: str, seconds: float) -> tuple[Exchange, Cleaned | None]:
-        """Send a request; return the exchange on the wire, and Pydantic AI's reading of it (None: no talk).
+        """Send a request; return the exchange on the wire, and the talk that Pydantic AI found in it, or None.
 
         Args:
             prompt: the video, as the model sees it.
@@ -128,7 +128,7 @@ class Client:
         error = run.exception()
         if error is None:
             return run.result()
-        # Whatever error the client had: once a request was tried, the exchange on the wire decides its outcome.
+        # Once a request was tried, the exchange on the wire decides its outcome, whatever error the client raises.
         exchange = fuse.exchange
         if exchange.sent or exchange.unreachable or exchange.refusals:
             return None

@@ -7,7 +7,7 @@ exception               charged                     the attempt  what the caller
 :class:`Retry`          the bound, or the usage     kept         waits for redelivery; at the cap the row is dead
 :class:`DeadLetter`     nothing                     kept         ends the row as dead: a bug of ours, to fix and redrive
 :class:`Unusable`       the usage, or the bound     kept         keeps the local answer, flagged for review
-:class:`Rejected`       see there                   see there    finds out whether every row would be rejected
+:class:`Rejected`       depends                     depends      finds out whether every row would be rejected
 ======================  ==========================  ===========  =====================================================
 """
 

@@ -35,7 +35,8 @@ _BODY_KEYS = frozenset(
         "text",
     }
 )
-"""The keys that a request's body may have. Tools, stored conversations, files and others cost more than their bytes."""
+"""The keys that a request's body may have. Others, such as tools, stored conversations and files, cost more than their
+bytes."""
 
 _NOT_SENT = (
     *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout),
@@ -100,11 +101,11 @@ class Fuse(httpx2.AsyncBaseTransport):
         conditions = (
             (not self._is_blown, "A second request in one attempt."),
             (request.method == "POST", f"A {request.method}."),
-            (request.url == httpx2.URL(allowed.url), f"Another address than {allowed.url}."),
+            (request.url == httpx2.URL(allowed.url), f"An address other than {allowed.url}."),
             (len(content) <= allowed.max_body_bytes, f"A body of more than {allowed.max_body_bytes} bytes."),
             (not unknown, f"A body with keys that may cost more: {', '.join(unknown)}."),
-            (body.get("model") == allowed.model, f"Another model than {allowed.model}."),
-            (body.get("service_tier") == allowed.service_tier, f"Another service tier than {allowed.service_tier}."),
+            (body.get("model") == allowed.model, f"A model other than {allowed.model}."),
+            (body.get("service_tier") == allowed.service_tier, f"A service tier other than {allowed.service_tier}."),
             (type(cap) is int and 0 < cap <= allowed.max_output_tokens, "No cap on output tokens, or a higher one."),
             (body.get("store") is False, "A response that would be stored."),
             (body.get("stream", False) is False, "A response that would be streamed."),

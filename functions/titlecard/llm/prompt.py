@@ -1,7 +1,7 @@
 """The prompt of the model.
 
 The instructions are ours. Everything that strangers wrote is passed as values of one JSON object, which no text can
-break out of. If a text still persuades the model, an answer that is not made of the video's own words is no talk.
+break out of. If a text still persuades the model, an answer that is not made of the video's own words is not used.
 
 Raise `PROMPT_VERSION` with any change here: it is part of every fingerprint.
 """
@@ -32,22 +32,22 @@ INSTRUCTIONS = (
 )
 
 TITLE_MAX_BYTES = 400
-"""Of the title, and of the guessed title. The longest of 3,404 published ones is 176 bytes long."""
+"""The most bytes of the title, and of the guessed title. The longest of 3,404 published titles has 176."""
 
 DESCRIPTION_MAX_BYTES = 700
-"""Of the description, which names presenters early if it does: of 614 published ones, 94 in 100 within this much."""
+"""The most bytes of the description. One that names presenters does so early: 94 % of 614 within this many bytes."""
 
 GUESS_MAX_NAMES = 10
-"""Of the guessed presenters: more than any talk of 3,404 has."""
+"""The most guessed presenters: none of 3,404 published talks has as many."""
 
 NAME_MAX_BYTES = 100
-"""Of each guessed presenter."""
+"""The most bytes of each guessed presenter."""
 
 OTHERS_MAX_NAMES, OTHER_MAX_BYTES = 5, 60
-"""Of the names that the guess passes over, and of each of them."""
+"""The most names that the guess passes over, and the most bytes of each."""
 
 HINT_MAX_BYTES = 200
-"""Of the batch's template, and of what its titles share."""
+"""The most bytes of the hint: the batch's template, and what its titles share."""
 
 
 class Cleaned(BaseModel):
@@ -87,7 +87,7 @@ def truncate(text: str, max_bytes: int) -> str:
     encoded = text.encode()
     if len(encoded) <= max_bytes:
         return text
-    return encoded[:max_bytes].decode(errors="ignore")  # ignores the one character that the cut has split
+    return encoded[:max_bytes].decode(errors="ignore")  # drops a character that the cut has split
 
 
 def _dense(text: str) -> str:

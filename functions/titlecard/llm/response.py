@@ -49,7 +49,7 @@ _ACCOUNT_CODE = re.compile(
     r"|DeploymentNotFound|OperationNotSupported|UnsupportedParamsError|invalid_api_key|blocked_api_access|\w*organization\w*|\w*project_(?:archived|not_found)",
     re.IGNORECASE,
 )
-"""The error codes of a request that every row would have rejected: its model, tier, schema or settings."""
+"""The error codes of a request that would be rejected for every row, for its model, tier, schema or settings."""
 
 _BILLING_MESSAGE = re.compile(
     r"exceeded your (?:current )?(?:quota|credits)|(?:credit )?balance is too low|spend(?:ing)? limit"
@@ -78,21 +78,21 @@ _REFUSAL_CODE = re.compile(
 )
 _REFUSAL_MESSAGE = re.compile(r"\binput was flagged|content management policy", re.IGNORECASE)
 _TOO_LONG_CODE = re.compile(r"context_length_exceeded|string_above_max_length|ContextWindowExceededError")
-"""The error codes of a request that is rejected because of this row's text."""
+"""The error codes of a request that is rejected because this row's text is too long."""
 
 _TOO_LONG_MESSAGE = re.compile(r"maximum context length|context window|prompt is too long", re.IGNORECASE)
 """How servers without error codes say the same."""
 
 _BROKEN_ANSWER_CODE = re.compile("json_validate_failed")
-"""The error code of an answer that did not pass the provider's own check of the schema."""
+"""The error code of an answer that failed the provider's own check of the schema."""
 
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 RETRY_AFTER_MAX = 86_400.0
-"""The longest `Retry-After` that is believed, in seconds: one day."""
+"""The longest `Retry-After` that is obeyed, in seconds: one day."""
 
 _NUMBERS_MAX = Total(NUMBER_MAX, NUMBER_MAX, NUMBER_MAX)
-"""More than any request costs: the largest numbers that the ledger compares."""
+"""The largest numbers that the ledger compares, far above the cost of any request."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _raise_lost(exchange: Exchange) -> NoReturn:
     """Raise the fault of a sent request without a complete response: it may have been billed."""
     if exchange.timed_out:
         raise Retry(Reason.TIMED_OUT, "The provider did not answer before the deadline.")
-    raise Retry(Reason.CONNECTION_LOST, "The connection to the provider broke off before the answer was there.")
+    raise Retry(Reason.CONNECTION_LOST, "The connection to the provider broke off before the answer was complete.")
 
 
 def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -> NoReturn:
@@ -183,7 +183,7 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
 
 
 def _raise_failed(exchange: Exchange, body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
-    """Raise the fault of a response that has status 200 and declares a failure, some with the true status as code."""
+    """Raise the fault of a response with status 200 that declares a failure; its code may be the true status."""
     code = str(_error(body).get("code"))
     if re.fullmatch(r"[45]\d\d", code) and isinstance(billing, Unmeasured):
         _raise_http_error(exchange, int(code), terms)
@@ -257,7 +257,7 @@ def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext
     """Return the billing that the usage implies.
 
     The response names the service tier that the provider used. If it is dearer than the requested one, its price is
-    charged; if it has no price, the cost is unknown. So it is if the ledger holds no such number, or if a response with
+    charged. The cost is unknown if that tier has no price, if the ledger cannot hold the number, or if a response with
     output reports no tokens of output.
     """
     usage, tier = exchange.usage, body.get("service_tier")

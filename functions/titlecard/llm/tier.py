@@ -68,12 +68,12 @@ class ModelTier:
 
     Args:
         model: the model's name, which must be in the price list.
-        service_tier: the service tier sent with every request, since the price depends on it.
+        service_tier: the service tier sent with every request, because the price depends on it.
         base_url: an endpoint that serves the Responses API with strict JSON schemas.
-        price_factor: the factor of the endpoint's prices to the list's; see `PriceList.at`.
+        price_factor: the endpoint's prices as a multiple of the list prices; see `PriceList.at`.
         max_output_tokens: the cap on the answer in tokens, reasoning included.
-        settle_margin: the caller's time after a request's deadline, in seconds. A part of it may go into reading an
-            answer that has arrived whole.
+        settle_margin: the caller's time after a request's deadline, in seconds. Part of it may go into reading an
+            answer that has arrived in full.
 
     Raises:
         Unpriced: the model has no price in this service tier, or the endpoint's prices are unknown.
@@ -142,7 +142,7 @@ class ModelTier:
         """Send a request, and load the client first if necessary, within the deadline. Thread-safe.
 
         Args:
-            deadline_seconds: the time until the request is given up, in seconds; the bound is charged then.
+            deadline_seconds: seconds until the request is given up; its bound is then charged.
 
         Raises:
             Fault: there is no answer. The exception says what is charged, and what to do next.
@@ -180,7 +180,7 @@ class ModelTier:
     def _loaded(self) -> Client:
         with self._lock:
             if self._client is None:
-                gc.disable()  # what an import makes stays: looking for garbage in it would take a third of the time
+                gc.disable()  # an import makes hardly any garbage; looking for it would take a third of the time
                 try:
                     from titlecard.llm.client import Client  # noqa: PLC0415 - 0.6 s and 90 MB that most batches never need
                 finally:

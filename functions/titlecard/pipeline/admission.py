@@ -61,10 +61,10 @@ class Admission:
         self._now = now
 
     def admit(self, project: str, *, token: str, until: datetime) -> Permit | Refusal:
-        """Permit one request, or say why not.
+        """Return a permit for one request, or the reason why none is given.
 
         Args:
-            token: a random token, the name of a probe.
+            token: a random token, which identifies the request if it becomes a probe.
             until: the latest end of this worker.
 
         Raises:
@@ -110,10 +110,10 @@ class Admission:
             self._write(lambda: self._ledger.count_answer(project, token=permit.probe))
 
     def rejected_for_all(self, permit: Permit, fault: Rejected, *, video: str) -> bool:
-        """Return whether a rejection without a reason would meet every row, so that the account is at fault.
+        """Return whether a rejection without a reason counts as a fault of the account, which affects every row.
 
-        It would if the previous rejection was another video's with the same code, or if this request was the probe of
-        an open breaker, which a rejection does not close.
+        It does if the previous rejection was another video's with the same code, or if this request was the probe of an
+        open breaker, which a rejection does not close.
         """
         again = self._write(lambda: self._ledger.count_rejection(permit.project, code=fault.code, video=video))
         return bool(again) or permit.probe is not None
@@ -138,7 +138,7 @@ class Admission:
 
 
 def usable_budget(account: Account, now: datetime) -> Budget | Refusal:
-    """Return the budget of a project that may ask now, or whose breaker would let a probe through; else why not."""
+    """Return the budget of a project that may ask now, or whose breaker would let a probe through; else the refusal."""
     project = account.project
     if account.paused:
         whom = "--all" if account.all_paused else project

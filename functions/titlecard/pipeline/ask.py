@@ -30,8 +30,8 @@ outcome            record                      settle               report      
 `DeadLetter`       the attempt failed          nothing was billed   by its reason        the row ends dead
 =================  ==========================  ===================  ===================  ==============================
 
-`Rejected` becomes one of these: `Defer` if another row was just rejected by the same code, since then the account is at
-fault; otherwise `Retry` the first time, and `Unusable` the second.
+`Rejected` becomes one of these: `Defer` if another row has just been rejected with the same code, because then the
+account is at fault; otherwise `Retry` the first time, and `Unusable` the second.
 
 A bill above the bound opens the breaker, whatever the outcome. If the claim is no longer ours, nothing is settled: the
 bound stays charged, and the worker that took over the row decides.
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from titlecard.settings import ParserSettings
 
 _OF_EVERY_ROW = {Reason.ACCOUNT_FAULT, Reason.BAD_REQUEST}
-"""The reasons for a failure that would meet the next request too."""
+"""The reasons for a failure that the next request would probably meet too."""
 
 
 class LanguageModel(Protocol):
@@ -249,19 +249,19 @@ class Asker:
         return Redeliver()
 
     def _unreachable(self, job: Job, error: LedgerUnavailable) -> Refusal:
-        """Return the wait for an unavailable ledger, without which no request is sent."""
+        """Return the refusal for an unavailable ledger, without which no request is sent."""
         due = self._now() + timedelta(seconds=self._backoff(job.state.deferrals + 1))
         return Refusal(Hold.LEDGER_UNREACHABLE, str(error), due)
 
     @staticmethod
     def _hold(why: Refusal, request: Request) -> Decision:
-        """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
+        """Defer a row that may not be asked about now; end it if its batch has been cancelled meanwhile."""
         if why.hold is Hold.CANCELLED:
             return EndRow(RowState.CANCELLED, reason=CANCELLED)
         return DeferRow(why.reason, why.due, request.bound)
 
     def _key(self, job: Job, reserved: _ReservedRequest) -> str | DeferRow:
-        """Return the project's key, which is read afresh for an open breaker's probe; without one, the row waits."""
+        """Return the project's key, read again for an open breaker's probe; if there is none, defer the row."""
         project = job.message.project
         if not reserved.permit.probe:
             return job.key
@@ -376,6 +376,6 @@ class Asker:
         return self._backoff(job.state.deferrals + 1) if fault.retry_after is None else fault.retry_after
 
     def _backoff(self, tries: int) -> int:
-        """Return the wait in seconds after so many tries: doubled each time, with jitter, below the visibility."""
+        """Return the wait after this many tries, in seconds: doubled each time, with jitter, below the visibility."""
         longest = min(self._settings.retry_backoff_seconds * 2 ** max(tries - 1, 0), self._settings.visibility_seconds)
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret

@@ -7,13 +7,13 @@ a dead-letter queue by itself, or a worker that never started.
 a batch that                               what the audit does
 =========================================  ===========================================================================
 ingest did not finish, without a worker    restart ingest
-likewise, after `AuditRounds`              leave it to a person, with a sentence
+likewise, after `AuditRounds`              leave it to a person, with a reason
 has all its rows ended                     publish the results, then close it
 has not moved for `AuditAfterSeconds`      a round: resend the unfinished rows, `SweeperLimit` per call, each from
                                            where the last one stopped (`audit_row`, 0 when a round is over)
 likewise, after `AuditRounds`              record these rows as dead, and send dead letters, once no message waits
 likewise, and they cannot be read again    record these rows as dead, once no message waits
-likewise, and these rows are unknown       publish what is known, then close it with a sentence
+likewise, and these rows are unknown       publish what is known, then close it with a reason
 moves, or has a long queue                 nothing
 =========================================  ===========================================================================
 
@@ -63,13 +63,13 @@ first lost row of a large JSON array takes minutes, and stopping would mean read
 
 COUNT_AFTER_SECONDS = 120
 """Seconds without a change after which a batch's rows are counted one by one: a worker that crashed may have ended rows
-without counting them. A batch that is audited sooner is counted before each audit, which is a change itself."""
+without counting them. A batch that is audited sooner is counted before each audit, because an audit changes it."""
 
 CLAIM_SECONDS, ROWS_PER_SECOND = 60, 1_000
-"""Seconds for which the sweeper leaves a batch to the call that has claimed to finish it, and a second more for so many
-rows: their results take a second or less."""
+"""Seconds for which the sweeper leaves a batch to the call that has claimed its finish, plus one second for this many
+rows, whose results take a second or less."""
 
-_NOT_FOUND = "the manifest is no longer read as it was when it was accepted"
+_NOT_FOUND = "the manifest can no longer be read as it was when it was accepted"
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that is not lost: it has ended, or the sweeper will requeue it."""
@@ -118,15 +118,19 @@ class Audit:
         return done
 
     def finish(self, name: str, in_time: Callable[[], bool]) -> Counter[str]:
-        """Finish a batch whose last row has ended by its counters, unless another call has begun to; return likewise.
+        """Finish a batch whose last row has ended by its counters, unless another call has begun to.
 
-        It sends no message, so it needs no lease and closes no loop of functions; two publications leave one file.
+        This sends no message, so it needs no lease and cannot make the functions call each other in a loop. Publishing
+        twice leaves one file.
+
+        Returns:
+            The numbers of batches that were finished or not audited.
         """
         try:
             batch = self.catalog.batch(name)
             if batch.is_counted_out and self.catalog.claim_finish(batch):
                 return self._finish(batch, in_time, batch.reason)
-        except Exception:  # noqa: BLE001 -- likewise; the schedule tries again
+        except Exception:  # noqa: BLE001 -- as in `run`; the next scheduled run tries again
             logger.exception("a batch could not be finished", batch=name)
             return Counter({"not audited": 1})
         return Counter()
@@ -149,15 +153,15 @@ class Audit:
         how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no rows"
         rounds = self.settings.audit_rounds
         return (
-            f"Ingest did not finish this manifest, though it was started again {rounds} times: {how_far}. "
-            "Its log says why. Once the cause is repaired, upload the file again, or move its message from ingest's "
+            f"Ingest did not finish this manifest, although it was restarted {rounds} times: {how_far}. "
+            "Its log says why. When the cause is repaired, upload the file again, or move its message from ingest's "
             "dead-letter queue back to ingest's queue: ingest then continues from there."
         )
 
     # -------------------------------------------------------------------------------------------------- open batches
 
     def _audit(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str]:
-        """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
+        """Finish a batch whose rows have all ended; audit one that has stalled, or whose audit is incomplete."""
         if self._may_have_ended(batch):
             return self._finish(batch, in_time, batch.reason)
         still = self.now() - batch.moved_at > timedelta(seconds=self.settings.audit_after_seconds)
@@ -194,9 +198,9 @@ class Audit:
     def _may_have_ended(self, batch: Batch) -> bool:
         """Return whether all rows of a batch have ended, or whether its counters say so.
 
-        Counters may stay too low, so the rows of a batch that stands still, or whose last change bears a time in the
-        future, are counted one by one. They may be too high as well: the publication counts the rows that it reads.
-        Each count runs once per change of the batch.
+        Counters may stay too low, so the rows of a batch that has stalled, or whose last change has a time in the
+        future, are counted one by one, once per change of the batch. Counters may also be too high, so the publication
+        counts the rows that it reads.
         """
         if batch.counted_at == batch.progress:
             return False
@@ -279,15 +283,18 @@ class Audit:
     def _end_unsendable(
         self, batch: Batch, accepted: Bitmap, why: str, in_time: Callable[[], bool]
     ) -> tuple[int, Counter[str]]:
-        """Record as dead the lost rows that cannot be sent again; return likewise the last row and the number.
+        """Record as dead the lost rows that cannot be sent again.
 
         Without the manifest their videos are unknown, so there are no dead letters to send.
+
+        Returns:
+            As for `_send_again`.
         """
         reason = f"never_answered: it cannot be sent again: {why}"
         came_back = {row.number: row.video for row in self.catalog.rows(batch) if row.state is RowState.QUEUED}
         settled = self.catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
         messages = (
-            # The id is the only known part of the video, from a worker that began on it.
+            # Only the video's id is known, and only if a worker had begun the row.
             Message(batch=batch.id, project=batch.project, row=row, video=_unknown(came_back.get(row, "")))
             for row in accepted
             if row > batch.audit_row

@@ -21,8 +21,8 @@ LIMIT_USD = "limit-usd"
 def own_limits(limits: Total, metadata: dict[str, str]) -> Total:
     """Return the stack's limits, lowered by the upload's own (`LIMIT_METADATA`, `LIMIT_USD`).
 
-    Every metadata name that begins with `limit` is taken as a limit. An unknown or unreadable one refuses the upload,
-    because it must not turn into no limit.
+    Every metadata name that begins with `limit` is taken as a limit. An unknown or unreadable one refuses the upload:
+    a misspelt limit must not mean no limit.
 
     Raises:
         InvalidLimit: a limit has an unknown name or an invalid number; the message is a sentence for the report.

@@ -1,4 +1,4 @@
-"""Canaries: the first of a worker's requests for a batch is sent alone, so that a common fault costs one request.
+"""Canaries: a worker's first request for a batch is sent alone, so that a fault they all share costs one request.
 
 A wrong key, a missing model or a forbidden service tier fails every request, and ten concurrent requests would all
 fail. So the others wait until the first, the canary, has returned. If it found such a fault, they find an
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 VALID = timedelta(minutes=15)
-"""How long an outcome counts as proof of a working account: as long as an open breaker waits."""
+"""How long an outcome proves that the account works: as long as an open breaker waits."""
 
 POLL_SECONDS = 0.02
 
@@ -48,7 +48,7 @@ class CanaryGate:
                     self._in_flight.discard(batch)
 
     def release(self, batch: str, now: datetime) -> None:
-        """Record that a request shows a working account: a batch's requests are sent concurrently for a while."""
+        """Record that a request shows a working account: for a while, the batch's requests are sent concurrently."""
         with self._lock:
             self._released = dict(list(self._released.items())[-100:]) | {batch: now}
 

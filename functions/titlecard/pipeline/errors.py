@@ -18,7 +18,7 @@ class RowsNotEnded(PipelineError):
 
 
 class NotSent(PipelineError):
-    """A table's error, its `cause`, and nothing was sent; the attempt with this token may still count."""
+    """A table failed with `cause` before anything was sent; the attempt with this token may still be counted."""
 
     def __init__(self, token: str, cause: Exception) -> None:
         super().__init__("nothing was sent")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from titlecard.aws.functions import SweeperFunction
 
 ROWS_AT_ONCE, ROWS_PER_SECOND = 500, 10_000
-"""The most rows that all workers process at once, and more than they end in a second: fifty workers, of ten rows each,
-end 8,300 (`tests/unit/test_partitions.py`). With faster ones a batch may have to wait for the scheduled run."""
+"""The most rows that all workers process at once, and more rows than they end in a second: fifty workers with ten rows
+each end 8,300 (`tests/unit/test_partitions.py`). With faster workers, some batches would wait for the scheduled run."""
 
 LEAST_SECONDS = 15
 """The least time, in seconds, that an invocation must have left to ask the sweeper: even a request that hangs must not
@@ -61,5 +61,5 @@ class Finisher:
 
 
 def may_have_ended(batch: Batch, age_seconds: float) -> bool:
-    """Return whether all rows of a batch can have ended since it was read; a clock that was set back makes it older."""
+    """Return whether all rows of a batch can have ended since it was read; a negative age counts as a positive one."""
     return batch.left <= ROWS_AT_ONCE + abs(age_seconds) * ROWS_PER_SECOND

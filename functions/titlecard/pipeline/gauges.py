@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TOKENS_PER_ROW = 1_000
 """More than the average tokens charged per row: a request has at most about 340 tokens of input and an answer at most
-about 150, and the local tier answers most rows for none (README, "Figures")."""
+about 150, and the local tier answers most rows without tokens (README, "Figures")."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,10 +49,10 @@ REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
 """The reports of a batch: a summary, its rejected rows, and a bitmap of its accepted ones, for pass 2 and audits."""
 
 SEND_THREADS = 8
-"""Threads that send; a SendMessageBatch call mostly waits."""
+"""The number of threads that send; a SendMessageBatch call mostly waits."""
 
 CHUNKS_IN_FLIGHT = 4 * SEND_THREADS
-"""The most chunks that are read ahead of the oldest unsent one, which bounds the memory."""
+"""The most chunks that are read ahead of the oldest unsent one; this bounds the memory."""
 
 ROWS_BETWEEN_CHECKPOINTS = 2_000
 
@@ -91,7 +91,7 @@ class Ingest:
             remaining: returns the seconds that this invocation has left.
 
         Raises:
-            LeaseHeld: another invocation holds it, for at most `seconds`.
+            LeaseHeld: another invocation holds the lease, for at most `seconds`.
             MessagesNotSent: SQS refuses messages. As after any error, the checkpoint is stored and the lease released.
         """
         lease = uuid4().hex
@@ -123,7 +123,7 @@ class Ingest:
                     batch = self._count(batch, file, metadata)
                 return self._send(batch, file, remaining, stop)
             except (UploadRefused, NotAManifest) as refusal:
-                batch = self.catalog.batch(batch.id)  # it has moved
+                batch = self.catalog.batch(batch.id)  # its state may have changed
                 if batch.state is BatchState.SENDING:
                     # Some rows have been sent, and may be deferred. An open batch keeps them; its audit ends the rest.
                     self.catalog.record_reason(batch, str(refusal))
@@ -221,6 +221,6 @@ def _first_sent(under_way: deque[tuple[int, Future[None]]]) -> int:
 
 
 _OUTSIDE = (
-    "The file lies outside any project's folder. Upload it to uploads/<project>/<file>, where the project's name has "
+    "The file is outside any project's folder. Upload it to uploads/<project>/<file>, where the project's name has "
     "1 to 64 letters, digits, dots, dashes or underscores."
 )

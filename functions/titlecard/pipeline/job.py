@@ -46,9 +46,9 @@ class Job:
     """The project's key; empty if it has none, and then only the local tier answers."""
     fingerprint: str
     state: MessageState = field(default_factory=MessageState)
-    """The states of its row and its video; as of a new row until they are looked up."""
+    """The states of its row and its video; those of a new row until they are looked up."""
     is_crashed: bool = False
-    """Whether its video has an attempt whose lease is over, and whose worker never recorded an end."""
+    """Whether its video has an attempt whose lease has expired and whose worker never recorded an end."""
     mark_is_old: bool = False
     """Whether its row was marked too long ago for the worker that marked it to be alive."""
     key_error: str = ""
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def is_new(self) -> bool:
-        """Whether no worker can have begun on it, and its batch still wants it."""
+        """Whether no worker can have begun it, and its batch is not cancelled."""
         is_sent_again = self.message.deferrals or self.message.unsent or self.is_returned
         return not is_sent_again and not self.batch.cancelled
 
@@ -82,9 +82,9 @@ class Job:
 
     @property
     def killed_alone(self) -> bool:
-        """Whether a worker crashed that worked on nothing else: in the local tier, or after the stored claim.
+        """Whether a worker crashed while it worked on this message alone, in the local tier or after the stored claim.
 
-        SQS may deliver a message again while a worker has it, so the lease has to be over, or the mark old.
+        SQS may deliver a message again while a worker has it, so the lease must have expired, or the mark be old.
         """
         if self.state.entry.lease_until:
             return self.is_crashed and bool(self.state.alone) and self.state.alone == self.state.entry.token
@@ -96,7 +96,7 @@ class Job:
         return self.received.receives > 1 and not entry.lease_until and self.state.began > entry.concluded_at
 
     def parsed_locally(self) -> RowEnd:
-        """Return this row's end by the local tier's answer."""
+        """Return this row's end with the local tier's answer."""
         return self.ending(RowState.PARSED, by_local_tier(self.message.video, self.local))
 
     def ending(

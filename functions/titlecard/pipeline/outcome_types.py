@@ -57,7 +57,10 @@ class EndRow:
 
 @dataclass(frozen=True)
 class DeferRow:
-    """Defer the row until `due`, or until a person acts (None). `need` is what its request can cost, if it is known."""
+    """Defer the row until `due`, or until a person acts (None).
+
+    `need` is the most that the row's request can cost, if that is known.
+    """
 
     reason: str
     due: datetime | None

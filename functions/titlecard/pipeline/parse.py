@@ -6,11 +6,11 @@ The steps for a message, and their results:
 
     look up ─┬─ the row has ended ────────────────────────────────► acknowledged
              ├─ a person has cancelled the batch ─────────────────► cancelled
-             ├─ it was deferred after this message was sent ──────► acknowledged: a stray copy of a later message
+             ├─ it was deferred after this message was sent ──────► acknowledged: a later message will come
              ├─ a newer manifest has the video ───────────────────► superseded
              ├─ a talk is stored for this fingerprint ────────────► parsed, nothing paid
-             ├─ the last receive, and it killed a worker alone ───► dead: no work, only the record of it
-             ├─ the last receive of any other ────────────────────► deferred: the sweeper sends a new message
+             ├─ the last receive, and it alone killed a worker ───► dead: it is only recorded, not worked on
+             ├─ the last receive of any other message ────────────► deferred: the sweeper sends a new message
              └─ local tier ─┬─ sure, or there is no model ────────► parsed
                             └─ not sure ──────────────────────────► the model path, in `ask`: parsed, deferred,
                                                                     dead, or redelivered
@@ -80,7 +80,7 @@ BATCH_KNOWN_SECONDS = 30
 
 @dataclass(frozen=True)
 class _Undecoded:
-    """A message of which there is no job; `message` is None if it is not a row."""
+    """A message without a job; `message` is None if it is not a row."""
 
     received: Received
     message: Message | None
@@ -119,7 +119,7 @@ class Parser:
         self._known: dict[str, tuple[datetime, Batch, BatchSurvey]] = {}
         self._expects_new = True
         self._silence: BotoCoreError | None = None
-        """The error of the catalog that did not answer in this invocation, after all tries of a call."""
+        """The error of a call that AWS did not answer in any try, in this invocation; None if there was none."""
 
     def work(self, received: Sequence[Received], remaining: Callable[[], float]) -> dict[str, Outcome]:
         """Work on messages; return the outcome of each by its id.
@@ -155,11 +155,11 @@ class Parser:
     ) -> dict[str, Outcome]:
         """Do a step for some jobs, and return the outcomes of those that it decides or fails for.
 
-        If a table does not answer, all are redelivered soon, and so are the jobs of later steps: a second call that
-        hangs as long would cost the worker its life. After any other exception the step is repeated for each job alone,
-        so that it stops no neighbours. What is written stays.
+        If a table does not answer, all the jobs are redelivered soon, and so are those of later steps: the worker would
+        not survive a second call that hangs as long. After any other exception the step is repeated for each job alone,
+        so that one job does not stop its neighbours. What is written stays.
 
-        `marks` says that the step marks their rows, even if the answer to that write is lost.
+        `marks` says that the step marks the jobs' rows, even if the answer to that write is lost.
         """
         if not jobs:
             return {}
@@ -235,7 +235,7 @@ class Parser:
         if not sure:
             return {}
         ended = self._catalog.end([job.parsed_locally() for job in sure], now=self._now())
-        # It is better to look a repeated manifest up first, and not a new one.
+        # Looking up first is cheaper for a repeated manifest, and dearer for a new one.
         self._expects_new = all(it.ending.talk for it in ended)
         return {job.received.id: self._done(job, it) for job, it in zip(sure, ended, strict=True)}
 
@@ -377,7 +377,7 @@ class Parser:
         return self._redeliver(job.received, job.message, seconds=decision.seconds, marked=marked)
 
     def _wait_for_key(self, job: Job) -> DeferRow:
-        """Let a row whose project's key cannot be read wait without a message, so that it delays no other project."""
+        """Defer a row whose project's key cannot be read, so that it does not delay other projects."""
         due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
         return DeferRow(f"{Hold.KEY_UNREADABLE}: {job.key_error}", due)
 
@@ -391,11 +391,13 @@ class Parser:
         seconds: int | None = REDELIVERY_SECONDS,
         marked: bool = False,
     ) -> Outcome:
-        """Have a message redelivered that could not be worked on, through no fault of its own and at no risk to it.
+        """Have a message redelivered that could not be worked on through no fault of its own.
+
+        If redelivery could end in a dead letter, a new copy replaces the message.
 
         Args:
             message: the message, decoded; None if it is not a row.
-            seconds: the delay, before jitter; None means the queue's own.
+            seconds: the delay in seconds, before jitter; None means the queue's own.
             marked: whether its row has a mark, or may have one, although no worker crashed on it.
         """
         if seconds:
@@ -415,9 +417,10 @@ class Parser:
     def _stopped(self, of: Job | _Undecoded, error: Exception, *, marked: bool = False) -> Outcome:
         """Return the outcome of a message whose work an exception stopped.
 
-        It is redelivered soon if the error may pass, and later if the catalog's items cannot be read: then it waits
-        for a person or another version, as long as it takes. Any other exception is a fault of the row or of this
-        version. It uses up the receives of the message, which then becomes a dead letter with the exception's name.
+        It is redelivered soon if a later try may succeed, and later if an item of the catalog cannot be read: then it
+        waits for a person or another version, however long that takes. Any other exception is a fault of the row or of
+        this version. It uses up the receives of the message, which then becomes a dead letter with the exception's
+        name.
         """
         received, message = of.received, of.message
         if isinstance(error, ItemInvalid):
@@ -443,7 +446,7 @@ class Parser:
         return received.receives < self._settings.max_receive_count - 1
 
     def _clock_is_behind(self, received: Received) -> bool:
-        """Return whether a message comes from the future: then due times, leases and budgets would be misread."""
+        """Return whether a message seems to come from the future: by such a clock, dates and leases are misread."""
         wrong = timedelta(seconds=CLOCK_ERROR_SECONDS)
         return received.first is not None and self._now() < received.first - wrong
 
@@ -453,7 +456,7 @@ class Parser:
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _deferred(self, job: Job, *, reason: str, due: datetime | None, need: Amount | None = None) -> Outcome:
-        """Defer a row; if it has already ended, its message is redelivered and handled by that end."""
+        """Defer a row; if it has already ended, have its message redelivered, which then finds that end."""
         message = job.message.without_notes()
         if not self._catalog.defer(message, job.fingerprint, reason=reason, due=due, now=self._now(), need=need):
             return self._redeliver(job.received, job.message, seconds=None)
@@ -520,7 +523,7 @@ class Parser:
             self._finish_at_its_end(name, remaining)
 
     def _finish_at_its_end(self, name: str, remaining: Callable[[], float]) -> None:
-        """Have a batch finished if its last row has ended."""
+        """Ask for a batch to be finished if its last row has ended."""
         now, known = self._now(), self._known.get(name)
         if known and not may_have_ended(known[1], (now - known[0]).total_seconds()):
             return
@@ -533,7 +536,7 @@ _NO_ANSWER = "a table or a queue did not answer"
 
 
 def _place(message: Message | None) -> dict[str, Any]:
-    """Return what a log line says of a message; None is not a row."""
+    """Return what a log line says about a message; nothing if it is not a row."""
     return {"batch": message.batch, "row": message.row} if message else {}
 
 

@@ -85,17 +85,17 @@ class ResultPublisher:
             complete: whether every accepted row must have ended.
 
         Raises:
-            RowsNotEnded: some have not.
+            RowsNotEnded: an accepted row has not ended.
             EventNotPublished: the event was refused.
         """
         counts = self._write(batch, in_time, batch.accepted if complete else 0)
         if counts is None:
             return False
-        self._tell(batch, counts, reason)
+        self._announce(batch, counts, reason)
         return True
 
     def _write(self, batch: Batch, in_time: Callable[[], bool], rows: int) -> Counter[str] | None:
-        """Write the file with at least so many ended rows; return its counts, or None if it is not complete yet."""
+        """Write the file if at least `rows` rows have ended; return its counts, or None if it is not complete yet."""
         progress = self.progress.read(batch.id, batch.marked_at)
         while in_time():
             part = self._part(batch, after=progress.row if progress else 0)
@@ -155,7 +155,7 @@ class ResultPublisher:
         return further if self.progress.advance(batch.id, progress, further) else None
 
     def _complete(self, batch: Batch, progress: UploadProgress, rows: int) -> None:
-        """Complete an upload of at least so many ended rows; forget one of fewer, since rows of its parts end later."""
+        """Complete an upload if at least `rows` of its rows have ended; else forget it, since its rows still change."""
         try:
             _check_ended(progress.counts, rows)
         except RowsNotEnded:
@@ -167,11 +167,8 @@ class ResultPublisher:
         ]
         self.s3.complete_multipart_upload(**_object(batch), UploadId=progress.upload, MultipartUpload={"Parts": parts})
 
-    def _tell(self, batch: Batch, counts: Counter[str], reason: str | None) -> None:
-        """Publish the event.
-
-        Its `id` is the same for every repetition, and differs after a redrive of dead rows.
-        """
+    def _announce(self, batch: Batch, counts: Counter[str], reason: str | None) -> None:
+        """Publish the event. A repeated event has the same `id`; after a redrive of dead rows the `id` differs."""
         detail = {
             "id": f"{batch.id}@{batch.marked_at}",
             "batch": batch.id,

@@ -8,8 +8,8 @@ It sends rows first and marks them afterwards, on the condition that they are un
                      │                     └ refused: the row has changed by itself
                      └ a crash: the next sweep sends it a second time, and it ends once
 
-In the opposite order, a crash would lose it. The message carries the number of the deferral, so that no worker mistakes
-it for an earlier stray copy.
+In the opposite order, a crash would lose the row. The message carries the number of the deferral, so that no worker
+mistakes it for an earlier stray copy.
 
 A sweep is a stream. It sends while it reads, oldest first, and stops at its limit or shortly before its time is up, so
 that a million due rows take several sweeps instead of failing all of them. Each row gets one verdict: it continues, or
@@ -77,7 +77,7 @@ UNREADABLE_SECONDS = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Requeue:
-    """Requeues deferred rows, and has the open batches audited.
+    """Requeues deferred rows, then audits open batches.
 
     Args:
         most: the most rows that one sweep requeues, and the most rows that it gives another date.
@@ -91,7 +91,7 @@ class Requeue:
     now: Callable[[], datetime]
 
     def run(self, remaining: Callable[[], float] = lambda: TIMEOUT_SECONDS) -> Counter[str]:
-        """Do both; return the numbers of rows requeued, and of batches finished, audited or given up.
+        """Requeue the due rows, then audit the open batches; return the number of each kind of work done.
 
         Args:
             remaining: returns the seconds that this invocation has left; by default all of them.
@@ -107,17 +107,17 @@ class Requeue:
             return remaining() > stop and lease.is_held
 
         with lease.renewed():
-            done += self._put_back(in_time)
+            done += self._requeue_rows(in_time)
             done += self.audit.run(in_time)
         return done
 
     def finish(self, batch: str, remaining: Callable[[], float]) -> Counter[str]:
-        """Finish one batch whose last row has ended; return likewise."""
+        """Finish one batch whose last row has ended; return the number of each kind of work done."""
         stop = min(STOP_SECONDS, remaining() / 4)
         return self.audit.finish(batch, lambda: remaining() > stop)
 
-    def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
-        """Send the rows that can continue, no more than the budgets can pay for; tell the rest once why they cannot."""
+    def _requeue_rows(self, in_time: Callable[[], bool]) -> Counter[str]:
+        """Send the rows that can continue, as far as budgets can pay for them; record why the others cannot, once."""
         sweep = _Sweep(self.catalog, self.queue, _Headroom(self.ledger, self.now()), self.most, self.now, in_time)
         try:
             batches = [it for it in self.catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
@@ -134,7 +134,7 @@ class Requeue:
         return sweep.done
 
 
-_CUT_SHORT = "not all rows that are due were put back"
+_CUT_SHORT = "not all due rows were requeued"
 
 
 # ------------------------------------------------------------------------------------------- the verdict on a row
@@ -174,7 +174,7 @@ class _Remaining:
 
 @dataclass
 class _ProjectHeadroom:
-    """What is left of a project's budgets: all is promised if `is_used_up`, one request if `is_probe`."""
+    """What is left of a project's budgets: nothing if `is_used_up`, one request if `is_probe`."""
 
     budgets: list[_Remaining]
     is_probe: bool
@@ -217,7 +217,7 @@ class _Headroom:
         if project.is_used_up or not limit.holds(need):
             return Verdict.STAY
         fits = all(left.holds(need) for left in project.budgets)
-        project.is_used_up = project.is_probe or not fits  # no younger, smaller row overtakes it; one probe only
+        project.is_used_up = project.is_probe or not fits  # one probe only, and no smaller, younger row goes first
         if not fits:
             return Verdict.STAY
         for left in (limit, *project.budgets):
@@ -253,7 +253,7 @@ class _Headroom:
         return _ProjectHeadroom(budgets, account.breaker.open)
 
     def _unreachable(self, error: LedgerUnavailable) -> Refusal:
-        """Return the refusal of rows about whose money nothing is known now."""
+        """Return the refusal of rows whose budget or charges cannot be read now."""
         return Refusal(Hold.LEDGER_UNREACHABLE, str(error), self._now)
 
 
@@ -312,7 +312,7 @@ class _Sweep:
     def rows_for_a_person(self, batch: Batch) -> Iterator[DeferredRow]:
         """Yield the rows of a batch that waited for a person and can continue now, smallest need first.
 
-        If one cannot and says why, rows with a larger need cannot either and are not read.
+        The first row that stays as it is ends the search, because the rows after it need more.
         """
         if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), _ProjectHeadroom):
             return
@@ -333,7 +333,7 @@ class _Sweep:
                 return
 
     def _verdict(self, found: DeferredRow | UnreadableRow) -> Verdict | Refusal | None:
-        """Return the verdict on a row; None if it or its batch cannot be read, and then it is set aside."""
+        """Return the verdict on a row; if it or its batch cannot be read, postpone it and return None."""
         if isinstance(found, DeferredRow):
             try:
                 batch = self._batch(found)
@@ -352,9 +352,9 @@ class _Sweep:
     def send(self, rows: Iterable[DeferredRow]) -> None:
         """Send rows as they come, as many as the sweep may still send, and mark them.
 
-        A row is sent once, although the index may list it at its previous date and at its new one. The batches count as
-        moved in any case: otherwise the audit of a batch that stood still would give up rows whose messages it does not
-        see.
+        A row is sent once, although the index may list it at its previous date and at its new one. Each batch is marked
+        as moved before its rows are sent: otherwise the audit of a stalled batch would give up rows whose new messages
+        it cannot see.
         """
         moved: set[str] = set()
         sent: dict[tuple[str, int], DeferredRow] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money.prices import Rates
 
 FRAMING_TOKENS = 64
-"""The allowance for tokens that the provider adds to a request, like role markers: a few for each of two messages."""
+"""The allowance for tokens that the provider adds to a request, such as role markers: a few for each of 2 messages."""
 
 _MILLION = 1_000_000
 """The number of tokens that a price is for: prices are micro-dollars per million tokens."""
@@ -66,7 +66,7 @@ class Total:
         return any(number > getattr(bound, name) for name, number in self.as_map().items())
 
     def lowered_by(self, **others: int | None) -> Total:
-        """Return the lower of each number and its namesake; a number without one, or with None, is unchanged."""
+        """Return the total with each number lowered to the limit of its name; a missing limit, or None, lowers none."""
         return Total(
             **{
                 name: number if (other := others.get(name)) is None else min(number, other)
@@ -77,7 +77,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """The amount reserved or charged for one or more requests: requests, tokens, micro-dollars; all integers."""
+    """The amount reserved or charged for one or more requests, in requests, tokens and micro-dollars."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -150,7 +150,7 @@ def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Amount:
 
 
 def measured(usage: Usage, rates: Rates) -> Amount:
-    """Return the cost of one request according to the usage that the provider reports."""
+    """Return the cost of one request, from the usage that the provider reports."""
     cached = usage.cached_tokens or 0
     written = usage.cache_write_tokens or 0
     fresh_rate = rates.input

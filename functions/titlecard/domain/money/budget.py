@@ -61,7 +61,7 @@ class Window:
 class Cap:
     """The cap of one window: tokens (input and output together) and micro-dollars; None means no cap.
 
-    It is not a `Total`, because a budget may leave a number out and caps no requests, and a batch's limit may not.
+    A batch's limit is a `Total` instead: it caps requests too, and sets every number.
     """
 
     tokens: int | None = None
@@ -92,10 +92,10 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most that a project may be charged in a day and in a month; at least one of the four numbers is set.
+    """The most that a project may be charged in a day and in a month; at least one of the four caps is set.
 
     Raises:
-        NotABudget: no number is set, or one is not a whole number from 0 to `NUMBER_MAX`.
+        NotABudget: no cap is set, or one is not a whole number from 0 to `NUMBER_MAX`.
     """
 
     daily: Cap

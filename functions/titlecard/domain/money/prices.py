@@ -43,7 +43,7 @@ class Rates(BaseModel):
     output: Price
 
     def times(self, factor: Decimal) -> Rates:
-        """Return these prices times a factor, rounded up."""
+        """Return these prices, multiplied by a factor and rounded up."""
         prices = {name: int((price * factor).to_integral_value(ROUND_CEILING)) for name, price in self}
         return self.model_copy(update=prices)  # skips the check of units: the factor may be small
 
@@ -69,7 +69,7 @@ class PricedModel(BaseModel):
 
 
 def _factor(base_url: str, row: PricedModel, stated: Decimal | None) -> Decimal:
-    """Return the factor of an endpoint's prices to the list's; the owner's factor cannot lower OpenAI's prices."""
+    """Return the factor from the list prices to an endpoint's; the owner's factor cannot lower OpenAI's own prices."""
     prices = prices_at(base_url)
     if prices is Prices.OPENAI:
         return max(Decimal(1), stated or Decimal(0))
@@ -127,8 +127,8 @@ class PriceList(BaseModel):
         """Return the prices that apply at an endpoint.
 
         Args:
-            factor: the factor of the endpoint's prices to the list's, as its owner states it. It cannot lower OpenAI's
-                prices.
+            factor: the endpoint's prices as a multiple of the list prices, as its owner states it. It cannot lower
+                OpenAI's own prices.
 
         Raises:
             Unpriced: the endpoint's prices are unknown.

@@ -72,10 +72,10 @@ __all__ = (
 class Catalog(Batches, Rows, Attempts, SweepLease):
     """What the functions do with the catalog's table: batches, rows, attempts, and the sweeper's lease.
 
-    Every class over the table inherits the client, the conditional writes and the queries of `CatalogTable`, one class
-    a theme, and `keys` makes all keys. The four themes that the parser, the sweeper and the audit all need are joined
-    here by inheritance: separate objects would be four parameters everywhere, or be forwarded method by method. The
-    others (`BatchResults`, `Grants`, `Reviews`, `UploadProgressTable`) are built where they are used.
+    There is one class per theme. Each inherits the client, the conditional writes and the queries from `CatalogTable`.
+    This class joins the four themes that the parser, the sweeper and the audit all need: as separate objects they would
+    be four parameters everywhere, or be forwarded method by method. The others (`BatchResults`, `Grants`, `Reviews`,
+    `UploadProgressTable`) are built where they are used.
     """
 
     def deferred_rows_of(self, projects: Container[str]) -> Iterator[DeferredRow]:

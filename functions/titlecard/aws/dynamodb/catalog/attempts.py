@@ -119,9 +119,9 @@ class Attempts(CatalogTable):
         )
 
     def uncount(self, attempt: Attempt) -> bool:
-        """Uncount an attempt that sent nothing, after another worker's claim; return False if it does not count.
+        """Uncount an attempt that sent nothing, after another worker's claim; return False if it is not counted.
 
-        The claim stays in the history, as `unsent`: the other worker knows its own claim by its index.
+        The claim stays in the history, as `unsent`, because the other worker finds its own claim by its index.
         """
         its_claim = f"history[{attempt.claim}]"
         return self._update(

@@ -197,7 +197,7 @@ class Batches(CatalogTable):
         )
 
     def raised(self, batch: str) -> list[LimitIncrease]:
-        """Return the increases of a batch's limit, oldest first."""
+        """Return the increases of a batch's limit, oldest first; none if there is no such batch."""
         item = self._get(batch_key(batch))
         return [
             LimitIncrease(it["at"], it["by"], Total.from_item(it["before"]), Total.from_item(it["after"]))

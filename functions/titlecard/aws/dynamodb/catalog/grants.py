@@ -1,4 +1,4 @@
-"""The catalog's dead rows, and the grants with which a person has them tried again.
+"""The catalog's dead rows, and the grants by which a person allows them further attempts.
 
 A redrive takes these steps in this order, so that a crash at any point loses nothing and grants nothing twice:
 
@@ -89,7 +89,7 @@ class Grants(CatalogTable):
         return {_name_of_row(item): _readable_row(item) for item in self._get_all(wanted).values()}
 
     def video_records(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
-        """Return the records of videos, by project, id and fingerprint; likewise."""
+        """Return the records of videos, by project, id and fingerprint; one that cannot be read has an `error`."""
         wanted = {tuple(video_record_key(*key).values()): key for key in keys}
         found = self._get_all([{"pk": pk, "sk": sk} for pk, sk in wanted])
         return {wanted[key]: _readable_record(item) for key, item in found.items()}
@@ -213,7 +213,7 @@ class Grants(CatalogTable):
 
 
 def _as_read(seen: Row) -> tuple[str, dict[str, Any]]:
-    """Return the condition that a row is as it was read, dead or queued, and its values."""
+    """Return the condition that a row, dead or queued, is unchanged since it was read, and the condition's values."""
     if seen.state is RowState.DEAD:
         return "#state = :dead AND ended_at = :ended", {":dead": RowState.DEAD, ":ended": seen.ended_at}
     not_begun = "attribute_not_exists(#state)"
@@ -238,7 +238,7 @@ def _readable_row(item: Mapping[str, Any]) -> Row:
 
 
 def _readable_record(item: Mapping[str, Any]) -> VideoRecord:
-    """Return the record that an item holds; likewise."""
+    """Return the record that an item holds; one bad item does not hide the others."""
     try:
         return as_video_record(item)
     except RowItemInvalid as error:

@@ -132,11 +132,12 @@ class VideoRecord:
         return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
 
     def charges(self, batch: str | None = None) -> Iterator[tuple[str, Amount]]:
-        """Yield the time (a stamp) and the charge of each attempt in a batch, or in any: its recorded charge, or bound.
+        """Yield the time (a stamp) and the charge of each attempt in a batch, or in all batches.
 
-        The worker writes the ledger and this history one after the other, so a lost call makes them differ. Only the
-        ledger has a reservation that could not be settled or released; only the history has the claim of a worker that
-        was killed before it reserved. Neither is ever below the billed amount.
+        An attempt without a recorded charge counts with its bound. The worker writes the ledger and this history one
+        after the other, so a lost call makes them differ. Only the ledger has a reservation that could not be settled
+        or released; only the history has the claim of a worker that was killed before it reserved. Neither is ever
+        below the billed amount.
         """
         claimed = {event["token"] for event in self.history if batch in {None, event.get("batch")}}
         last = {event["token"]: event for event in self.history}
@@ -144,7 +145,7 @@ class VideoRecord:
             yield last[token]["at"], Amount.from_item(last[token]["charged"])
 
     def charged(self, batch: str | None = None) -> Amount:
-        """Return the sum of the charges of a batch, or of all."""
+        """Return the sum of the charges of one batch, or of all batches."""
         return sum((charge for _, charge in self.charges(batch)), Amount())
 
 
@@ -152,9 +153,9 @@ class VideoRecord:
 class MessageState:
     """The state of a message's row and video when the message is received.
 
-    `began` is when a worker last started the row after a redelivery, empty if none did. `alone` is the step that worker
-    ran in isolation (`LOCALLY`, or a claim's token), empty if it survived the step. `newest` is the order of the newest
-    upload that has the video, empty if none has. `deferrals` is the number of times the row was deferred.
+    `began` is when a worker last started the row after a redelivery, empty if none did. `alone` is the step that this
+    worker ran in isolation (`LOCALLY`, or a claim's token), empty if it survived the step. `newest` is the order of the
+    newest upload that has the video, empty if none has. `deferrals` is the number of times the row was deferred.
     """
 
     row: RowState | None = None
@@ -177,7 +178,7 @@ class Pointer(Enum):
 
 @dataclass(frozen=True)
 class RowEnd:
-    """The end of a row. `talk` is the talk to store, None if it is stored already or there is none.
+    """The end of a row. `talk` is the talk to store, None if it is already stored or there is none.
 
     `pointer` and `row_exists` say which items are known to exist; they save writes and never change the result.
     """
@@ -214,10 +215,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One row, as an operator or the sweeper sees it; without an item it is queued. A stamp is empty without its event.
+    """One row, as an operator or the sweeper sees it; a row without an item is queued.
 
     `need` is the most that a deferred row's next request can cost, as far as it is known; `deferrals` is the number of
-    times the row was deferred.
+    times the row was deferred. `ended_at` and `redriven_at` are stamps, empty if that has not happened.
     """
 
     batch: str
@@ -248,15 +249,15 @@ def as_map(talk: Talk) -> dict[str, Any]:
 
 
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading an item raises that another version or a person has written."""
+"""The exceptions of reading an item that another version or a person has written."""
 
 
 @contextmanager
 def readable(item: Mapping[str, Any]) -> Iterator[None]:
-    """Name an item that cannot be read.
+    """Name the item in the error if the block cannot read it.
 
     Raises:
-        RowItemInvalid: it cannot.
+        RowItemInvalid: the item cannot be read.
     """
     try:
         yield
@@ -270,7 +271,7 @@ def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
     """Return the video record that an item holds.
 
     Raises:
-        RowItemInvalid: it cannot be read.
+        RowItemInvalid: the item cannot be read.
     """
     with readable(item):
         talk = item.get("talk")
@@ -290,7 +291,7 @@ def as_row(item: Mapping[str, Any]) -> Row:
     """Return the row that an item holds.
 
     Raises:
-        RowItemInvalid: it cannot be read.
+        RowItemInvalid: the item cannot be read.
     """
     with readable(item):
         tier, reason = item.get("tier"), item.get("reason")
@@ -311,7 +312,11 @@ def as_row(item: Mapping[str, Any]) -> Row:
 
 
 def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
-    """Return the batch that an item and its tallies hold."""
+    """Return the batch that an item and its tallies hold.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: one of them cannot be read.
+    """
     counts: Counter[str] = Counter()
     for tally in tallies:
         counts.update({name[2:]: int(value) for name, value in tally.items() if name.startswith("n_")})
@@ -346,7 +351,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
 
 def _text(item: Mapping[str, Any], name: str) -> str:
     if not isinstance(text := item[name], str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return text
 
 

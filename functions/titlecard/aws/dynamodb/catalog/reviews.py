@@ -1,4 +1,4 @@
-"""The catalog's answers by persons: one for each video, which no parse overwrites.
+"""People's answers in the catalog: at most one for each video, which no parse overwrites.
 
 The answer has its own item beside the video's talks. The parser writes talks, attempts and the pointer, and never the
 answer. So a person's answer survives every later upload, parse and redrive, until a person changes it.
@@ -24,8 +24,8 @@ ANSWER_MAX_BYTES = 16 * 1024
 """The longest answer: its title and its presenters together, in bytes of UTF-8."""
 
 HISTORY_MAX = 10
-"""The newest answers of a video that its history keeps. With the longest answers, it is 160 KB; an item holds at most
-400 KB (DynamoDB developer guide, "Constraints")."""
+"""The number of a video's newest answers that its history keeps. With the longest answers, they take 160 KB; an item
+holds at most 400 KB (DynamoDB developer guide, "Constraints")."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class VideoSummary:
 
 
 class Reviews(CatalogTable):
-    """Persons' answers for videos."""
+    """People's answers for videos."""
 
     def story(self, project: str, video: str) -> VideoSummary:
         """Return all that the catalog knows of a video; an empty summary if it knows nothing."""
@@ -159,7 +159,7 @@ class Reviews(CatalogTable):
     def withdraw(self, project: str, video: str, given: ReviewedTalk) -> bool:
         """Take an answer back, so that the tiers' talk is valid again; return False if another answer has replaced it.
 
-        The item and its history stay: nobody may delete items of the catalog.
+        The item and its history stay, because no role may delete items of the catalog.
         """
         is_as_seen = "answered_at = :seen"
         change = "REMOVE title, presenters, answered_by, answered_at, fingerprint"
@@ -191,7 +191,7 @@ def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk | None:
     """Return the answer that an item holds, None if there is no item or its answer was taken back.
 
     Raises:
-        RowItemInvalid: it cannot be read.
+        RowItemInvalid: the item cannot be read.
     """
     if "answered_at" not in item:
         return None
@@ -206,6 +206,10 @@ def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk | None:
 
 
 def as_current_talk(item: Mapping[str, Any]) -> CurrentTalk:
-    """Return the pointer that an item holds; likewise."""
+    """Return the pointer that an item holds.
+
+    Raises:
+        RowItemInvalid: the item cannot be read.
+    """
     with readable(item):
         return CurrentTalk(item["batch"], int(item["row"]), item["fingerprint"], item["order"])

@@ -1,6 +1,6 @@
 """The catalog's rows: the state of each row of a batch, and each video's pointer to its current talk.
 
-Three conditional writes end a row, each at the price of one. A transaction would cost twice as much, and DynamoDB would
+Three conditional writes end a row, each billed as one write. A transaction would cost twice as much, and DynamoDB would
 cancel it whenever another writer touches one of its items:
 
 ::
@@ -202,7 +202,7 @@ class Rows(CatalogTable):
         self._db.update_item(**self._write(key, "SET moved_at = :now", None, {":now": stamp(now)}))
 
     def _store_talks(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
-        """Store the talks that could not be inserted; where there is one for the fingerprint, that one stands."""
+        """Store the talks that could not be inserted; a talk that is already stored for the fingerprint stays."""
         return [
             ending if inserted.get(place, True) else self._store_beside(ending) for place, ending in enumerate(endings)
         ]
@@ -217,7 +217,7 @@ class Rows(CatalogTable):
         return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
 
     def _move_pointers(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
-        """Let the videos of parsed rows point here; where a newer batch has the video, its row is superseded."""
+        """Point the videos of parsed rows at these rows; supersede a row whose video is in a newer batch."""
         return [
             it
             if not _points(it) or inserted.get(place) or self.move_pointer(it.message, it.fingerprint, it.order)
@@ -226,7 +226,7 @@ class Rows(CatalogTable):
         ]
 
     def _end_rows(self, endings: Sequence[RowEnd], now: datetime) -> list[Ended]:
-        """Write the rows; a row that has ended already stays as it is."""
+        """Write the rows; a row that has already ended stays as it is."""
         written = dict.fromkeys(range(len(endings)), False)
         unknown = [place for place in written if not endings[place].row_exists]
         inserted = self._insert([_row(endings[place], now) for place in unknown])
@@ -295,11 +295,14 @@ class Rows(CatalogTable):
         return map(_as_deferred, self._on_agenda(*dated_lists(project), before=stamp(now)))
 
     def waiting(self, batch: Batch) -> Iterator[DeferredRow | UnreadableRow]:
-        """Yield the rows of a batch that wait for a person, those that need the least money first (likewise)."""
+        """Yield the rows of a batch that wait for a person, those that need the least money first.
+
+        This is an eventually consistent read of the index, as in `due` and `deferred`.
+        """
         return map(_as_deferred, self._on_agenda(*waiting_lists(batch.id, batch.last_row)))
 
     def deferred(self, batch: Batch) -> Iterator[DeferredRow]:
-        """Yield all readable deferred rows of a batch, by due date; those that wait for a person last (likewise)."""
+        """Yield all readable deferred rows of a batch, by due date; those that wait for a person come last."""
         dated = map(_as_deferred, self._on_agenda(*dated_lists(batch.project), *dated_lists(NO_PROJECT)))
         for found in (*(it for it in dated if it.batch == batch.id), *self.waiting(batch)):
             if isinstance(found, DeferredRow):
@@ -376,8 +379,8 @@ def packed(message: Message) -> str | bytes:
     return min(body.encode(), gzip.compress(body.encode(), mtime=0), key=len)
 
 
-def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in boto3's own wrapping
-    """Return the message's text.
+def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in boto3's own wrapper
+    """Return the text of a message that `packed` made.
 
     Raises:
         OSError, EOFError, zlib.error: `packed` did not make this body.
@@ -401,7 +404,7 @@ def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, s
 
 
 _UNREADABLE = (*UNREADABLE, RowItemInvalid, OSError, EOFError, zlib.error)
-"""What reading a deferred row raises; the last three come from `gzip`."""
+"""The exceptions of reading a deferred row; the last three come from `gzip`."""
 
 
 def _as_state(row: Mapping[str, Any], current: Mapping[str, Any], entry: Mapping[str, Any]) -> MessageState:

@@ -37,7 +37,7 @@ class SweepLease(CatalogTable):
     def renew_sweep(self, holder: str, *, until: datetime) -> bool:
         """Renew the lease of a live sweeper; return False if another sweeper has taken it.
 
-        A renewal never lowers `lease_until`: a late copy of an older one would look like a change that it is not.
+        A renewal never lowers `lease_until`: otherwise a late copy of an older call would look like a live sweeper.
         """
         return self._update(
             sweep_key(),

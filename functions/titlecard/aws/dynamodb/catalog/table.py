@@ -67,8 +67,8 @@ RETRYABLE = {
 "BatchStatementError" and "TransactWriteItems")."""
 
 READ_THREADS = 4
-"""Threads that read many items. A read waits about as long as Python then takes to decode its answer, so more threads
-would only compete for the processor."""
+"""The number of threads that read many items. A read waits about as long as Python then takes to decode its answer, so
+more threads would only compete for the processor."""
 
 ITEMS_PER_PAGE = 50
 """The number of items that a merged query reads ahead in each shard: items may be large, and not all may be needed."""
@@ -105,7 +105,7 @@ class CatalogTable:
     def _write(
         self, key: Mapping[str, str], change: str, condition: str | None, values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return a change as DynamoDB takes it, alone or in a transaction; None is no condition."""
+        """Return a change as DynamoDB takes it, alone or in a transaction; the condition may be None."""
         write: dict[str, Any] = {
             "TableName": self._table,
             "Key": dict(key),
@@ -137,8 +137,8 @@ class CatalogTable:
     def _insert(self, items: Sequence[Mapping[str, Any]]) -> list[bool]:
         """Insert the items whose keys are free; return for each whether it was inserted.
 
-        Of several items with the same key, only the first can be inserted. Each item is a separate conditional write,
-        at the price of one: items share a call, but succeed or fail independently.
+        Of several items with the same key, only the first can be inserted. Each item is a separate conditional write
+        and billed as one: items share a call, but succeed or fail independently.
 
         Raises:
             CatalogBusy: some items could not be written; others may have been.
@@ -179,14 +179,14 @@ class CatalogTable:
         for tries in range(TRIES):
             _back_off(tries)
             try:
-                self._db.transact_write_items(TransactItems=[{"Update": write} for write in writes])  # type: ignore[typeddict-item]  # of `_write`
+                self._db.transact_write_items(TransactItems=[{"Update": write} for write in writes])  # type: ignore[typeddict-item]  # see `_write`
             except self._db.exceptions.TransactionCanceledException as refusal:
-                reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # theirs
+                reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # boto3-stubs'
                 if not {reason.get("Code", "None") for reason in reasons} & RETRYABLE:
                     return False
             else:
                 return True
-        raise CatalogBusy("a transaction was cancelled again and again")
+        raise CatalogBusy(f"a transaction was cancelled {TRIES} times")
 
     # --------------------------------------------------------------------------------------------------- reading
 
@@ -318,5 +318,5 @@ def _aliases(expression: str) -> dict[str, str]:
 
 
 def as_bytes(value: Any) -> bytes:  # noqa: ANN401 -- DynamoDB's
-    """Return a binary attribute as bytes, with or without boto3's own wrapping."""
+    """Return a binary attribute as bytes, with or without boto3's wrapper."""
     return bytes(getattr(value, "value", value))

@@ -44,9 +44,9 @@ class UploadProgressTable(CatalogTable):
         return UploadProgress(version, item["upload"], tuple(item["etags"]), int(item["row"]), counts)
 
     def begin(self, batch: str, progress: UploadProgress) -> bool:
-        """Store the first part's progress of a version; return False if another writer has.
+        """Store a version's progress after its first part; return False if another writer already has.
 
-        Versions have no order: the clock that a redrive was run with may be behind that of an earlier change.
+        Versions have no order: the clock of the machine that ran a redrive may be behind that of an earlier change.
         """
         of_before = "attribute_not_exists(pk) OR version <> :version"
         return self._stored(batch, progress, of_before, {":version": progress.version})
@@ -57,7 +57,7 @@ class UploadProgressTable(CatalogTable):
         return self._stored(batch, progress, as_read, {":upload": before.upload, ":row": before.row})
 
     def forget(self, batch: str, progress: UploadProgress) -> None:
-        """Clear the version of progress whose upload is useless, so that no writer continues it."""
+        """Clear the version of a progress whose upload is useless, so that no writer continues the upload."""
         as_read = "upload = :upload"  # otherwise another upload has replaced it
         self._update(
             upload_progress_key(batch), "SET version = :none", as_read, {":none": "", ":upload": progress.upload}

@@ -32,7 +32,7 @@ EVERY_PROJECT = "*"
 """Stands for all projects; no project can have this name."""
 
 RUN = "run"
-"""Stands for a local run as the one who set a budget; anything else is a person's."""
+"""The `set_by` of a budget that a local run has set; with any other value, a person has set it."""
 
 _CAPS = ("daily_tokens", "daily_micro_usd", "monthly_tokens", "monthly_micro_usd")
 
@@ -117,7 +117,7 @@ class Accounts(LedgerTable):
         """Give a project a budget, which replaces its present one; return False if a run would replace a person's.
 
         Args:
-            by: "person", or `RUN` for a budget that a local run agreed on at its start.
+            by: "person", or `RUN` for the budget that a local run sets at its start.
         """
         of_no_person = "attribute_not_exists(pk) OR set_by = :run"
         condition: dict[str, Any] = {}

@@ -43,9 +43,10 @@ CLOSED = "closed"
 class Breaker:
     """A project's breaker.
 
-    `failures` counts the transient faults in a row. `rejected` says that the last request was rejected without a reason
-    that tells whether every row would be. `since` and `why` say when and why it opened. `probe_at` is when one request
-    is let through (`NEVER`: only a person closes it), `probe_until` when a probe in flight expires. Times are stamps.
+    `failures` counts the transient faults in a row. `rejected` says that the provider rejected the last request, and
+    did not say whether it would reject every row. `since` and `why` say when and why the breaker opened. `probe_at` is
+    when one request is let through (`NEVER`: only a person closes the breaker), `probe_until` is when a probe in flight
+    expires. Times are stamps.
     """
 
     open: bool = False
@@ -68,7 +69,7 @@ class Breaker:
 
 
 class Breakers(LedgerTable):
-    """The projects' breakers. Each write raises `LedgerUnavailable` if it may or may not have been written."""
+    """The projects' breakers. Each write raises `LedgerUnavailable` if it is unknown whether it was written."""
 
     def take_probe(self, project: str, *, token: str, until: datetime, now: datetime) -> bool:
         """Take the probe of an open breaker; return False if another worker has it, or it is not due.
@@ -124,7 +125,7 @@ class Breakers(LedgerTable):
         return int(str(done["Attributes"]["failures"]))
 
     def count_rejection(self, project: str, *, code: str, video: str) -> bool:
-        """Record a request rejected without a reason; return whether another video's got the same code just before.
+        """Record a rejected request; return whether the previous rejection had the same code and another video.
 
         A repetition after a lost answer finds the same video and returns False.
         """
@@ -153,7 +154,7 @@ class Breakers(LedgerTable):
         return self._written(project, _CLOSE, "probe = :token", values | {":token": token})
 
     def close_breaker(self, project: str) -> None:
-        """Close a breaker because a person says so."""
+        """Close a breaker at a person's request."""
         self._written(project, _CLOSE, None, {":none": 0, ":closed": CLOSED})
 
     def _written(self, project: str, change: str, condition: str | None, values: Mapping[str, Any]) -> bool:
@@ -182,10 +183,10 @@ _CLOSE = (
 
 
 def breaker_of(item: Mapping[str, Any]) -> Breaker:
-    """Return the breaker in an item; closed if there is no item. An unreadable breaker counts as open.
+    """Return the breaker in an item, a closed one if there is no item. An unreadable breaker counts as open.
 
     Raises:
-        LedgerItemInvalid: its count is not a number.
+        LedgerItemInvalid: its count of failures is not a number.
     """
     if item.get("state", CLOSED) == CLOSED:
         return Breaker(failures=count(item, "failures"), rejected="rejected_code" in item)

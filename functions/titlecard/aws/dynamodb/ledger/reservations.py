@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
     Item = Mapping[str, Any]
 
-RAISES = 3
+RAISE_TRIES = 3
 """The most tries of a write that only raises counters: a repetition can only charge too much."""
 
 
@@ -203,7 +203,7 @@ class Spending(LedgerTable):
         """Return a batch's charges so far, including reservations.
 
         Raises:
-            LedgerUnavailable: it cannot be read.
+            LedgerUnavailable: the ledger cannot be read.
         """
         return charge_of(self._item(_batch_key(batch)))
 
@@ -211,7 +211,7 @@ class Spending(LedgerTable):
         """Return a batch's charges so far with their unmeasured parts.
 
         Raises:
-            LedgerUnavailable: it cannot be read.
+            LedgerUnavailable: the ledger cannot be read.
         """
         return spent_of(self._item(_batch_key(batch)))
 
@@ -219,7 +219,7 @@ class Spending(LedgerTable):
         """Return a project's charges in the day and in the month of a moment, including reservations.
 
         Raises:
-            LedgerUnavailable: it cannot be read.
+            LedgerUnavailable: the ledger cannot be read.
         """
         window = Window.at(now)
         item = self._item(_month_key(project, window))
@@ -229,7 +229,7 @@ class Spending(LedgerTable):
         """Yield a project's charges by month, oldest first.
 
         Raises:
-            LedgerUnavailable: it cannot be read.
+            LedgerUnavailable: the ledger cannot be read.
         """
         items = {str(item["sk"]): item for item in self._items(f"project#{project}")}
         for name in (key.removeprefix(_MONTH) for key in items if key.startswith(_MONTH)):
@@ -285,7 +285,7 @@ class Spending(LedgerTable):
         return Refusal.of_day(window)
 
     def _settle(self, key: Item, changes: Mapping[str, int]) -> None:
-        """Write a settlement once; for a bill above its bound, first write what rises, and repeat that."""
+        """Write a settlement once. If the bill is above its bound, write the increases first, with retries."""
         rises = {name: change for name, change in changes.items() if change > 0}
         if not rises.keys().isdisjoint(COUNTERS):
             self._raise(key, rises)
@@ -293,7 +293,7 @@ class Spending(LedgerTable):
         self._change(key, changes)
 
     def _raise(self, key: Item, rises: Mapping[str, int]) -> None:
-        for _ in range(RAISES - 1):
+        for _ in range(RAISE_TRIES - 1):
             try:
                 return self._change(key, rises)
             except LedgerUnavailable:
@@ -301,7 +301,7 @@ class Spending(LedgerTable):
         return self._change(key, rises)
 
     def _release(self, reservation: Reservation) -> None:
-        """Lower a batch's counters by a reservation that its project refused: once; a lost call leaves it charged."""
+        """Lower a batch's counters once, by a reservation that its project refused; a lost call leaves it charged."""
         try:
             self._change(_batch_key(reservation.batch), _settlement_changes(reservation.need, Unbilled(), ()))
         except LedgerUnavailable:
@@ -329,7 +329,7 @@ class Spending(LedgerTable):
     ) -> Item | _Refused:
         """Add to an item's counters and set texts in it, all or nothing, if a condition holds; return the changed item.
 
-        The condition names a counter by `#` and its `_alias`, since a model's name is no valid word in an expression.
+        The condition names a counter by `#` and its `_alias`, because an expression cannot contain a model's name.
         """
         notes = "SET " + ", ".join(f"#{name} = :{name}" for name in noted) if noted else ""
         written: dict[str, Any] = {**changes, **noted}
@@ -420,7 +420,7 @@ def _check_counters(item: Item, names: Iterable[str]) -> None:
     """Refuse an item with missing or invalid counters: its charges are unknown.
 
     Raises:
-        LedgerItemInvalid: the item is incomplete; the sentence names it.
+        LedgerItemInvalid: a counter is missing or invalid; the sentence names the item.
     """
     for name in names:
         if name not in item:
@@ -435,7 +435,7 @@ def _reservation_changes(need: Amount, parts: Iterable[str]) -> dict[str, int]:
 
 
 def _settlement_changes(need: Amount, billing: Billing, parts: Iterable[str]) -> dict[str, int]:
-    """Return what a settlement changes, likewise."""
+    """Return what a settlement changes in an item, and in its parts by their prefixes."""
     needs, charged = _counters(need), _counters(billing.charged(need))
     change = {name: charged[name] - needs[name] for name in COUNTERS}
     changes = change | _prefixed(OPEN, {name: -it for name, it in needs.items()})
