@@ -332,7 +332,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"x" * 300 + b"\nAnd more\n", "neither JSON nor a table"),
         (b"12\n13\n", "neither JSON nor a table"),
         (bytes(range(256)) * 4 + b"\r" * 20, "neither JSON nor a table"),
-        (b"nom,sujet\na,b\nc,d\n", "a table of which no column is known; its first line reads “nom”, “sujet”"),
+        (b"nom,sujet\na,b\nc,d\n", "a table without any known column; its first line is “nom”, “sujet”"),
         (b"<?xml version='1.0'?><books><book/></books>", "XML, but neither a schedule"),
         (b"<!DOCTYPE feed [<!ENTITY a 'b'>]><feed/>", "declares entities of its own"),
         (b"BEGIN:VCALENDAR\n", "an iCalendar"),

@@ -77,8 +77,8 @@ ROWS = {
     '{"id": "b", "title": 5, "kind": {"name": "talk"}}': "The title is a number, not text.",
     '{"id": "b", "_type": [], "url": "b"}': "The row has no title.",
     '{"guid": "b", "title": 5, "participants": [{"role": []}]}': "The title is a number, not text.",
-    '{"title": "x", "provider_name": "y", "html": "", "type": []}': "The row is oEmbed of the type",
-    '{"id": "#NAME?", "title": "x"}': "what a spreadsheet shows where it took a text for a formula",
+    '{"title": "x", "provider_name": "y", "html": "", "type": []}': "The row is an oEmbed response of type",
+    '{"id": "#NAME?", "title": "x"}': "what a spreadsheet shows for text that it took for a formula",
     '{"id": "1.23E+10", "title": "x"}': "a number that a spreadsheet has shortened: its digits are lost",
     '{"id": "b", "title": "#REF!"}': "The title “#REF!” is what a spreadsheet shows",
     '{"id": "b", "title": "x", "entries": []}': "without videos",
@@ -106,12 +106,12 @@ ROWS = {
     '{"id": "b", "title": "x"} trailing': "The row is broken JSON",
     '{"id": "b", title: "x"}': "The row is broken JSON",
     '{"id": "b", "title": "[Private video]"}': "private or deleted",
-    '{"id": "b", "title": "x", "description": "%s"}' % ("y" * 250_000): "and at most 200,000 are taken",
+    '{"id": "b", "title": "x", "description": "%s"}' % ("y" * 250_000): "and at most 200,000 are allowed",
     '{"id": "%s", "title": "x"}' % ("y" * 600): "The id has more than 512 bytes.",
-    '{"id": "b", "title": "x", "extra": %s}' % ("[" * 5000 + "]" * 5000): "nested too deep",
+    '{"id": "b", "title": "x", "extra": %s}' % ("[" * 5000 + "]" * 5000): "nested too deeply",
     "null": "The row is null",
     "5": "The row is a number",
-    '"text"': "The row is a text",
+    '"text"': "The row is text, not an object",
     "[1, 2]": "The row is a list",
 }
 
@@ -351,7 +351,7 @@ HOSTILE_XML = {
     "entities far behind": b"<schedule>" + b" " * 1_100_000 + b"<!DOCTYPE a [<!ENTITY b 'c'>]></schedule>",
     "depth": b"<schedule>" + b"<a>" * 100_000,
     "a text without an end": b"<schedule><event><title>" + b"x" * 3 * MIB,
-    "an encoding that is not known": b"<?xml version='1.0' encoding='x-none'?><schedule><event/></schedule>",
+    "an unknown encoding": b"<?xml version='1.0' encoding='x-none'?><schedule><event/></schedule>",
     "cut off": b"<schedule><event><title>A</title>",
 }
 HOSTILE_YAML = {

@@ -67,7 +67,7 @@ def test_a_refused_row_is_one_line_of_the_report_whoever_splits_it(tmp_path: Pat
 
 
 def test_a_duplicate_id_with_other_content_names_the_row_that_is_kept(tmp_path: Path) -> None:
-    reason = "Duplicate id with other content than row 3; the first one is kept."
+    reason = "Duplicate id, with content that differs from row 3; the first one is kept."
     assert take(MIXED, tmp_path)[1][2] == {"row": 6, "reason": reason, "excerpt": "b: T"}
 
 

@@ -9,13 +9,13 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 _YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be")
 _YOUTUBE_ID = re.compile(r"(?!videoseries$|live_stream$)[A-Za-z0-9_-]{11}")
-"""An id; the two words stand in its place where a playlist or a channel's live stream is embedded."""
+"""An id. The two words stand in place of an id in the address of an embedded playlist or live stream."""
 
 _YOUTUBE_PLACES = frozenset({"watch", "shorts", "live", "embed", "v", "e", "vi", "vi_webp", "video"})
-"""The folders of YouTube that hold videos; all others are names of channels."""
+"""The first parts of the paths of YouTube's videos; any other is the name of a channel."""
 
 _REDIRECTS = frozenset({"url", "redirect", "attribution_link", "m", "oembed"})
-"""The pages of Google and YouTube that lead to the address in their query."""
+"""The pages of Google and YouTube that redirect to the address in their query."""
 
 _VIMEO_ID = re.compile(r"\d+")
 _SCHEME = re.compile(r"(?i:https?)://")
@@ -55,8 +55,8 @@ def is_youtube_id(text: str) -> bool:
 def video_id(url: str) -> str | None:
     """Return an id for the video at an address; None if it leads to no video.
 
-    Addresses of YouTube, Vimeo, the Internet Archive, media.ccc.de, PeerTube and Dailymotion contain ids. At all other
-    hosts the address itself, without its scheme, is the id.
+    Addresses of YouTube, Vimeo, the Internet Archive, media.ccc.de, PeerTube and Dailymotion contain ids. For any other
+    host, the address itself, without its scheme, is the id.
     """
     parts = _split(url)
     if parts is None or "." not in parts.netloc:
@@ -104,7 +104,7 @@ def _of_vimeo(path: list[str]) -> str | None:
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of an address, or of the first one in a text; a redirect counts as what it leads to."""
+    """Return the parts of an address, or of the first one in a text; a redirect is replaced by its target."""
     url = _ARCHIVED.sub("", html.unescape(url.strip()))
     if url.startswith(("/watch?v=", "watch?v=")):  # the form of frontends to YouTube
         url = f"//youtube.com/{url.removeprefix('/')}"

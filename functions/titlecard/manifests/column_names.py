@@ -32,7 +32,7 @@ LAST_NAME = "presenters, last name"
 """The key of the column with the last name, if `presenters` is the first name."""
 
 PART = ", part "
-"""What stands between a field and a number in the key of a column that continues the field's text."""
+"""The text between a field and a number, in the key of a column that continues the field's text."""
 
 PARTS_MAX = 1_000
 """The most columns of one text: more would take long to join."""
@@ -42,7 +42,7 @@ _FIRST_DESCRIPTIONS = tuple(f"{name}1" for name in FIELDS["description"])
 VALUES_JUDGED = 20
 
 _ASIDE = re.compile(r"\([^()]{0,100}\)\s*$")
-"""A remark behind a column's name: `Title (as on YouTube)`."""
+"""A remark after a column's name: `Title (as on YouTube)`."""
 
 
 def recognise(names: Iterable[str]) -> dict[str, str]:
@@ -74,7 +74,7 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
 
 
 def _by_plain_name(names: Sequence[str]) -> dict[str, str]:
-    """Return the columns by their plain names, and by these without remarks where no column has such a name."""
+    """Return the columns by their plain names; a name without its remark counts if no other column has it."""
     columns: dict[str, str] = {}
     for plain, name in (*((name, name) for name in names), *((_ASIDE.sub("", name), name) for name in names)):
         columns.setdefault(plain_name(plain), name)
@@ -112,9 +112,9 @@ def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, s
 def recognise_by_values(
     found: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> dict[str, str]:
-    """Add the column of YouTube's ids or addresses, recognised by its values if no name tells it.
+    """Add the column of YouTube's ids or addresses, recognised by its values, if no column's name reveals it.
 
-    It may be that of the title, if the titles are links in Markdown.
+    It may be the column of the title, if the titles are links in Markdown.
     """
     told = dict(found)
     if "title" not in told or "id" in told or "url" in told:

@@ -8,7 +8,7 @@ class ManifestError(Exception):
 
 
 class NotAManifest(ManifestError):
-    """The whole file cannot be read. The message says what it looks like, what is accepted and what to do."""
+    """The whole file cannot be read. The message says what the file looks like, what is accepted and what to do."""
 
 
 class Broken(ManifestError):

@@ -24,13 +24,13 @@ _SPREADSHEET_ERROR = re.compile(
 )
 _SHORTENED_NUMBER = re.compile(r"[+-]?\d[.,]\d*E[+-]?\d{1,3}|[+-]?\dE[+-]\d{1,3}", re.IGNORECASE)
 
-_AS_TEXT = "Format the column as text before it is filled in."
+_AS_TEXT = "Format the column as text before you fill it in."
 
 NO_ID = frozenset({"null", "none", "nan", "nil", "undefined", "n/a", "na", "-", "--", "?", "#"})
-"""What programs and people write where there is no id."""
+"""What programs and people write in place of a missing id."""
 
 _BLANK = " \t\r\n\xa0\xad\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\ufeff"
-"""Characters around an id that are not seen: spaces, and what copying from web pages and spreadsheets adds."""
+"""Invisible characters around an id: spaces, and those that copying from web pages and spreadsheets adds."""
 
 _KEYED = ("videoId", "$oid", "$numberLong")
 """The names under which YouTube's and MongoDB's objects hold an id."""
@@ -39,14 +39,15 @@ _LARGEST_EXACT = 2**53
 """The largest whole number that is exact as a floating-point number (IEEE 754); larger ones may have lost digits."""
 
 _BITS_MAX = 2_000
-"""More bits than an id may have, but few enough for Python to write in digits (sys.int_info)."""
+"""The most bits of a number that is written in digits: more than an id may have, and within Python's limit
+(sys.int_info)."""
 
 
 def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """Return the id of a row with these fields; if it has neither id nor address, another key of its record.
 
-    Whole numbers become text without loss, so that `1` and `"1"` are the same. A spreadsheet's result for an id that it
-    took for a formula or a number is not an id.
+    Whole numbers become text without loss, so that `1` and `"1"` are the same. What a spreadsheet makes of an id that
+    it took for a formula or a number is not an id.
 
     Raises:
         Unreadable: there is no id, or it cannot be used.
@@ -62,7 +63,7 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         return _checked(derived)
     if text is not None and text.strip(_BLANK):
         raise Unreadable(
-            f"The id “{text.strip():.40}” is {fault}, and there is no address of a video to take the id from. "
+            f"The id “{text.strip():.40}” is {fault}, and there is no video address to take an id from. "
             f"{_AS_TEXT} Or add a column url."
         )
     if text:
@@ -73,14 +74,14 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         return _checked(key)
     if isinstance(url, str) and (fault := spreadsheet_fault(url)):
         raise Unreadable(f"The row has no id, and its address “{url.strip():.40}” is {fault}. {_AS_TEXT}")
-    raise Unreadable("The row has no id, and no address of a video to take one from.")
+    raise Unreadable("The row has no id, and no video address to take one from.")
 
 
 def spreadsheet_fault(text: str) -> str | None:
     """Return what a spreadsheet did to a cell, None if it did nothing."""
     text = text.strip(_BLANK)
     if _SPREADSHEET_ERROR.fullmatch(text) and (text == text.upper() or ":" in text or text.endswith("...")):
-        return "what a spreadsheet shows where it took a text for a formula"
+        return "what a spreadsheet shows for text that it took for a formula"
     if _SHORTENED_NUMBER.fullmatch(text):
         return "a number that a spreadsheet has shortened: its digits are lost"
     return None
@@ -132,7 +133,7 @@ def kind(value: object) -> str:
         case int() | float():
             return "a number"
         case str():
-            return "a text"
+            return "text"
         case list():
             return "a list"
         case _:

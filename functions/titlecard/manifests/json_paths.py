@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from titlecard.manifests.json_rows import RowsPath
 
 _HOLDERS_MAX, _NAMES_TRIED = 500, 20
-"""The most containers in which a list of rows is looked for, and the most names or elements in each that are tried."""
+"""The most containers that are searched for a list of rows, and the most names or elements of each that are tried."""
 
 _TITLES = frozenset({*FIELDS["title"], "snippet"})
 _KEYS = frozenset({*FIELDS["id"], *FIELDS["url"], *KEYS, "presenters", "speakers"})
 _PEOPLE = frozenset(FIELDS["presenters"])
 
 
-def list_of_people(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
+def list_of_people(begun: Any) -> str | None:  # noqa: ANN401 -- any JSON value
     """Return the name of an object's list of people to whom its rows refer by keys."""
     if not isinstance(begun, dict):
         return None
@@ -36,11 +36,11 @@ def list_of_people(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
     return None
 
 
-def path_to_rows(begun: Any) -> RowsPath | None:  # noqa: ANN401 -- what JSON holds
+def path_to_rows(begun: Any) -> RowsPath | None:  # noqa: ANN401 -- any JSON value
     """Return the location of the rows in containers: `{"data": {"items": [...]}}`, `{"days": [{"talks": [...]}]}`.
 
     Raises:
-        NotAManifest: they are in several places, and other lists are at places like these.
+        NotAManifest: the rows are in several places, and no path leads to all of them and to nothing else.
     """
     if not isinstance(begun, dict) or is_row(begun) or any(_are_rows(name, it) for name, it in begun.items()):
         return None
@@ -75,7 +75,7 @@ def are_rows_by_id(rows: object) -> bool:
 
 
 def is_row(record: dict[str, Any]) -> bool:
-    """Return whether an object may be a row: it has a title, itself or in an envelope, and something to find it by."""
+    """Return whether an object may be a row: it, or the object in its envelope, has a title and a key or presenters."""
     inner = next((it for name in ENVELOPES if isinstance(it := record.get(name), dict)), record)
     names = {plain_name(name) for name in (*record, *inner)}
     return bool(names & _TITLES and names & _KEYS)
@@ -87,11 +87,11 @@ def _refers_to(row: object, keys: set[str]) -> bool:
     return any(isinstance(key, str | int) and str(key) in keys for key in inner)
 
 
-def _common_path(paths: list[RowsPath], begun: Any) -> RowsPath:  # noqa: ANN401 -- what JSON holds
+def _common_path(paths: list[RowsPath], begun: Any) -> RowsPath:  # noqa: ANN401 -- any JSON value
     """Return the path to all of these lists of rows.
 
     Raises:
-        NotAManifest: it would lead to lists of something else as well.
+        NotAManifest: the path would lead to lists of something else as well.
     """
     common: list[str] = []
     for parts in zip(*paths, strict=False):
@@ -105,13 +105,13 @@ def _common_path(paths: list[RowsPath], begun: Any) -> RowsPath:  # noqa: ANN401
         places = [".".join(part[:-1] or "[]" for part in it[1:]).replace(".[]", "[]")[:200] for it in paths]
         lists_of_talks = shlex.quote(", ".join(f".{place}[]" for place in places[:_NAMES_TRIED]))
         raise NotAManifest(
-            f"The file has lists of talks in several places: {', '.join(places[:_NAMES_TRIED])}. Take them out: "
+            f"The file has lists of talks in several places: {', '.join(places[:_NAMES_TRIED])}. Extract them: "
             f"jq -c {lists_of_talks} OLD > NEW.jsonl"
         )
     return path
 
 
-def _at(path: RowsPath, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- what JSON holds
+def _at(path: RowsPath, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- any JSON value
     """Return what is at a path, with its names."""
     found: list[tuple[str, Any]] = [("", begun)]
     for before, part in pairwise(path):
@@ -128,7 +128,7 @@ def _at(path: RowsPath, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 --
 
 
 def _is_titled(rows: list[Any]) -> bool:
-    """Return whether the first of these rows has a title, and not a name alone."""
+    """Return whether the first of these rows has a title, and not only a name."""
     return any(plain_name(name) in _TITLES - {"name"} or name in ENVELOPES for name in rows[0])
 
 

@@ -1,4 +1,4 @@
-"""JSON without one row per line: cut into its rows, one at a time.
+"""JSON that does not have one row per line: cut into its rows, one at a time.
 
 Rows are the elements of the outermost list: of a bare array; of the list that an object contains (`entries` of yt-dlp,
 `items` of YouTube's Data API, ...); of several such documents in one file, one after the other or in an array. A list
@@ -84,17 +84,17 @@ _BEGINNING = 1024
 
 
 _TRAILING_COMMA = re.compile(rb'("%b")|,(?=\s*+[\]}])' % _INSIDE, re.DOTALL)
-"""A string, or a comma before a closing bracket, which people leave behind and JSON does not have."""
+"""A string, or a comma before a closing bracket, which people leave there and JSON does not allow."""
 
 
-def parsed(data: bytes, *, partly: bool = False) -> Any:  # noqa: ANN401 -- what JSON holds
+def parsed(data: bytes, *, partly: bool = False) -> Any:  # noqa: ANN401 -- any JSON value
     """Parse JSON that may have commas before closing brackets.
 
     Args:
         partly: whether the text may end, or break, in the middle: then what comes before that is returned.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the text is not JSON.
     """
     try:
         return from_json(data, allow_partial=partly)
@@ -302,7 +302,7 @@ class _Cutter:
         return set()
 
     def _enter_list(self, start: int) -> Iterator[Piece]:
-        """Treat the elements of the list that begins at `start` as rows, and the object around it as none."""
+        """Treat the elements of the list that begins at `start` as rows, and the object around it as no row."""
         if self._around[-1:] != [b"{"]:
             self._named_freely = not self._around and self._key not in {*_HOLDERS, b'"entries"'}
             self._around.append(b"{")

@@ -81,7 +81,7 @@ _UNTITLED = re.compile(
 def why_no_video(record: Mapping[str, Any]) -> str | None:
     """Return why a row, by its kind, is not a video; None if it may be one."""
     if isinstance(entries := record.get("entries"), list) and not any(entries):
-        why = "of which no video can be seen: all are private or deleted" if entries else "without videos"
+        why = "whose videos are all private or deleted" if entries else "without videos"
         return f"The row is a playlist{_named(record)} {why}."
     if record.get("_type") in _LISTS or _is_list(record):
         return f"The row is a playlist or a tab of a channel{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
@@ -91,7 +91,7 @@ def why_no_video(record: Mapping[str, Any]) -> str | None:
         return f"The row is a channel or a playlist{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
     if isinstance(error := record.get("error"), dict | str) and error and "title" not in record:
         said = error.get("message") if isinstance(error, dict) else error
-        return f"The row is an error and not a video: {said!s:.200}"
+        return f"The row is an error, not a video: {said!s:.200}"
     return _why_unseen(record)
 
 
@@ -153,7 +153,7 @@ def is_hidden(title: str) -> bool:
 
 
 def has_no_title(title: str) -> bool:
-    """Return whether a title is one that yt-dlp makes up for a video without one."""
+    """Return whether a title is the one that yt-dlp makes up for a video without a title."""
     return _NO_TITLE.fullmatch(title.strip()) is not None
 
 
@@ -164,7 +164,7 @@ def is_total(identity: str, title: str) -> bool:
 
 
 def is_untitled(title: str) -> bool:
-    """Return whether a title stands for a missing one, as people and programs write it."""
+    """Return whether a title is a placeholder that people or programs write for a missing title."""
     return _UNTITLED.fullmatch(title.strip(" .…-[]()")) is not None
 
 

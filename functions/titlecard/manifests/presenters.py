@@ -21,7 +21,7 @@ NAME_CHARACTERS = 200
 """The most characters of a name."""
 
 _PART_CHARACTERS = 500
-"""The most characters of a name with what stands around it."""
+"""The most characters of a name with the text around it."""
 
 _PEOPLE_MAX = 500
 """The most people of one row; more are a mistake or an attack."""
@@ -41,7 +41,7 @@ _OTHER_AND = re.compile(r"(\S+ .+) (?:et|y|e|en|i|och|og|ja|és|ve|и|a|x|vs\.?)
 """Two names joined by an `and` that also joins the parts of one: `José Ortega y Gasset`."""
 
 _BESIDE = re.compile(r" ?(?:\([^()]*\)|<[^<>]*>|\[[^\[\]]*\])(?= ?(?:$|[,;&|/+、\n]|(?:and|und) ))")
-"""What stands in brackets behind a name: a company, pronouns, an address."""
+"""Text in brackets after a name: a company, pronouns, an address."""
 
 _DEGREE = re.compile(r",? (?:Ph\.?\s?D|M\.?D|MBA|M\.?Sc|B\.?Sc)\b\.?", re.IGNORECASE)
 _JUNIOR = re.compile(r", (?=(?:Jr|Sr|II|III)\b)")
@@ -69,7 +69,7 @@ _HOSTS = re.compile(
     rf"|(?:^|(?<=[;,\n|&]))[^;,\n|&]+[(\[]{_HOST}[)\]]",
     re.IGNORECASE,
 )
-"""Whoever leads through a session; not a presenter if the session has others."""
+"""The host of a session, who is not a presenter if the session has others."""
 
 _BULLET = re.compile(r"^(?:[-*\u2022\u00b7\u2013]|\d{1,2}[.)]) ")
 _ROLE = (
@@ -84,7 +84,7 @@ _BEHIND = re.compile(
     rf" (?:(?:at|from) |@ ?)\S.*| [-\u2013\u2014] (?:{_ROLE}|{_COMPANY})$| (?:she|he|they)(?:/\w{{2,6}}){{1,2}}$"
     r"|(?:^| )[^\s@]+@[^\s@]+\.[^\s@]+"
 )
-"""What stands behind a name: where the person works, pronouns, an address."""
+"""Text after a name: where the person works, pronouns, an address."""
 
 _BEHIND_DASH = re.compile(r" [-\u2013\u2014] .*")
 _NO_PERSON = re.compile(f"{_ROLE}|{_COMPANY}")
@@ -95,7 +95,7 @@ _NOBODY = re.compile(
     r"n n|nn|undefined|panel(?: discussion)?"
     r"|(?:the )?(?:keynote )?(?:speakers?|organi[sz]ers?|staff|moderators?|hosts?|team)"
 )
-"""More placeholders than a title has; folded words."""
+"""Placeholders that occur only in place of presenters, as folded words."""
 
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
 _ITEM = re.compile(r"""\"([^"]*)\"|'([^']*)'|([^,"']+)""")
@@ -137,7 +137,7 @@ def name_of(person: Mapping[str, Any]) -> str | None:
 
 
 def _of_item(text: str) -> list[str]:
-    """Return the names in a list's item: mostly one, so that what stands behind a comma may be a company."""
+    """Return the names in a list's item. It usually holds one name, so text after a comma may be a company."""
     found = split(text)
     return found if len(found) == 1 or all(" " in name for name in found) else [text.strip()]
 
@@ -155,8 +155,8 @@ def key_of(value: object) -> str:
 def split(text: str) -> list[str]:
     """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`.
 
-    What stands around the names is left out: labels, bullets, companies, roles, degrees, pronouns, addresses of mail,
-    `et al.`, and moderators beside others. Two people with one surname both get it.
+    The text around the names is left out: labels, bullets, companies, roles, degrees, pronouns, e-mail addresses,
+    `et al.`, and moderators beside other people. Two people with one surname both get it.
     """
     text = _BREAK.sub("\n", unescaped(text))  # first, since an escape ends in a semicolon
     lines = (line.strip() for line in _SPACES.sub(" ", text).split("\n"))
@@ -189,7 +189,7 @@ def _without_bullet(text: str) -> str:
 
 
 def _bare(part: str) -> str:
-    """Return a name without what stands around it; a text that is too long to be a name stays as it is."""
+    """Return a name without the text around it; a text that is too long to be a name stays as it is."""
     if len(part) > _PART_CHARACTERS:
         return part
     return _FULL_STOP.sub("", _BEHIND.sub("", _without_label(_without_bullet(part))).strip())

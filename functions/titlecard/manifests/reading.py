@@ -89,7 +89,7 @@ def _has_a_row_for_each_speaker(head: bytes, form: Form, limits: ReadingLimits) 
 
 
 class Reading:
-    """A manifest in reading: a single-use iterator over its rows.
+    """A manifest that is being read: a single-use iterator over its rows.
 
     Attributes:
         form: the file's format for people, such as "JSON Lines".
@@ -155,7 +155,7 @@ class Reading:
                 with suppress(Unreadable):
                     yield self._record(raw)
         except Broken:
-            return  # the reader of the rows is told
+            return  # reading the rows reports it
 
     def _raw_rows(self) -> Iterator[tuple[int, Raw]]:
         for count, (number, raw) in enumerate(self._uncounted_rows(), start=1):
@@ -227,11 +227,11 @@ def _beginning(raw: Raw) -> str:
 
 
 def _json_fault(data: bytes, message: str) -> str:
-    """Describe the fault of a row that is not JSON. `message` is the parser's, whose nesting ends at 200 levels."""
+    """Describe the fault of a row that is not JSON; `message` is the parser's, which allows 200 levels of nesting."""
     if "recursion limit" in message:
-        return "The row is nested too deep."
+        return "The row is nested too deeply."
     if b"\0" in data:
-        return "The row contains NULs: the file was damaged, or not written to its end."
+        return "The row contains NULs: the file was damaged, or not completely written."
     if _PYTHON.match(data):
         return "The row is written as Python prints it, which is not JSON. Write it with json.dumps."
     try:
@@ -239,7 +239,7 @@ def _json_fault(data: bytes, message: str) -> str:
     except UnicodeDecodeError:
         return f"{NOT_UTF8} {TO_UTF8}"
     if "escape" in message or "surrogate" in message:
-        return f"The row holds half a character (a lone surrogate, \\ud800 to \\udfff) or a broken escape: {message}."
+        return f"The row has half a character (a lone surrogate, \\ud800 to \\udfff) or a broken escape: {message}."
     return f"The row is broken JSON: {message}."
 
 
@@ -251,7 +251,7 @@ def _is_empty_page(record: object) -> bool:
 
 
 def _check_encoding(head: bytes, form: Form, limits: ReadingLimits) -> None:
-    """Refuse a file in which most of the first rows are not UTF-8: then the whole file must be converted.
+    """Refuse a file if most of its first rows are not UTF-8: the whole file must then be converted.
 
     Raises:
         NotAManifest: most of the first rows are not UTF-8.

@@ -46,19 +46,19 @@ _OTHER_FILES = {
     b"\x1f\x8b": "gzipped twice: unpack it once",
     b"SQLite format 3": "an SQLite database: export the table as CSV",
     b"PAR1": "a Parquet file: export it as JSON Lines or CSV",
-    b"Traceback (most recent call last)": "the report of a program that failed: run it again",
+    b"Traceback (most recent call last)": "the traceback of a program that failed: run the program again",
     b"Rar!": "a RAR archive: unpack it",
-    b"{\\rtf": "a text of a word processor: save it as plain text in UTF-8",
+    b"{\\rtf": "a word processor's RTF document: save it as plain text in UTF-8",
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file with git lfs pull",
-    b'"[': "a JSON text that contains JSON: take it out with jq -r . OLD > NEW",
-    b'"{\\"': "a JSON text that contains JSON: take it out with jq -r . OLD > NEW",
+    b'"[': "a JSON string that contains JSON: extract it with jq -r . OLD > NEW",
+    b'"{\\"': "a JSON string that contains JSON: extract it with jq -r . OLD > NEW",
     b"#EXTM3U": "a playlist for players: let yt-dlp list its videos, yt-dlp --flat-playlist -J ADDRESS > NEW.json",
     b"WEBVTT": "the subtitles of a video",
     b"BEGIN:VCALENDAR": "an iCalendar: export the schedule as JSON or XML (frab, pretalx: schedule.json, schedule.xml)",
 }
 
 _TAR_AT = 257
-"""The place of tar's mark (POSIX.1-2001, pax, "ustar Interchange Format")."""
+"""The position of tar's mark, in bytes (POSIX.1-2001, pax, "ustar Interchange Format")."""
 
 _UTF32 = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32"}
 """The byte order marks of UTF-32 (The Unicode Standard, 23.8)."""
@@ -67,7 +67,7 @@ _WIDE_UNMARKED = {rb"[^\x00]\x00\x00\x00": "UTF-32LE", rb"[^\x00]\x00": "UTF-16L
 """The look of the first characters without a mark: ASCII with NULs around it."""
 
 _WIDE_JUDGED = 2048
-"""The bytes that are searched for NULs."""
+"""The number of bytes that are searched for NULs."""
 
 _LINES_JUDGED = 20
 
@@ -81,11 +81,11 @@ _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) 
 
 _LOOK_UP = (
     "Google Takeout has the titles of your videos in videos.csv and video texts.csv. For other videos of YouTube, put "
-    "the ids into lines of their own, and yt-dlp looks the titles up: yt-dlp --dump-json --batch-file IDS > NEW.jsonl. "
+    "each id on its own line, and let yt-dlp look up the titles: yt-dlp --dump-json --batch-file IDS > NEW.jsonl. "
 )
 
 LIST_OF_TITLES = "list of titles"
-"""The name of the form that any text has whose lines are short."""
+"""The name of the form that any text with short lines has."""
 
 _TITLES_ALONE = Table(LIST_OF_TITLES, "\x1f", ("title",), 0, {it: it for it in ("title", "id", "url")}, quoted=False)
 """A plain list of titles, which are also the ids: no separator occurs, since no title has ASCII's unit separator."""
@@ -197,10 +197,10 @@ def convert(encoding: str) -> str:
 
 def _check_kind(head: bytes) -> None:
     if not head.strip(b"\0"):
-        raise NotAManifest("The file consists of NULs: it was not written to its end. Make or copy it again.")
+        raise NotAManifest("The file consists of NULs: it was not completely written. Make or copy it again.")
     if head.strip() == b"null":
         raise NotAManifest(
-            "The file is null, which yt-dlp writes if it can read nothing: run it again, see its errors."
+            "The file is null, which yt-dlp writes if it cannot read anything: run it again and read its errors."
         )
     if _SECTION.match(head):
         raise NotAManifest(f"The file is TOML or INI: write its list of talks as JSON. {ACCEPTED_FORMS}")
@@ -227,11 +227,11 @@ def _markup(head: bytes) -> Form:
     form = xml_form(head)
     if form:
         if b"<!ENTITY" in head:
-            raise NotAManifest("The XML declares entities of its own, which are refused: take the declarations out.")
+            raise NotAManifest("The XML declares entities of its own, which are refused: remove the declarations.")
         return Form(form.name, xml=form)
     if b"<opml" in head[:4096]:
         raise NotAManifest(
-            f"The file is OPML, a list of feeds: fetch the feeds, each lists its videos. {ACCEPTED_FORMS}"
+            f"The file is OPML, a list of feeds: fetch the feeds, which list their videos. {ACCEPTED_FORMS}"
         )
     if re.search(rb"<(?:!doctype\s+html|html|head|body|table|div)\b", head[:4096], re.IGNORECASE):
         raise NotAManifest(f"The file is HTML, such as a saved web page. {ACCEPTED_FORMS}")
@@ -263,7 +263,7 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
     return Form(name, by_lines=by_lines, django=django, logged=logged and not by_lines)
 
 
-def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
+def _begun(text: bytes) -> Any:  # noqa: ANN401 -- any JSON value
     """Parse the beginning of the first document, as far as it goes; return None if it is broken."""
     with suppress(ValueError):
         return parsed(text, partly=True)
@@ -272,7 +272,7 @@ def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
     return None
 
 
-def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- what JSON holds; one result a format
+def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- any JSON value; one result a format
     """Return the form of a document with deep rows, or with keys of people listed elsewhere in it."""
     match begun:
         case {"schedule": {"conference": dict() as conference}} if not _lists_rooms(conference):
@@ -307,7 +307,7 @@ def _is_day_of_grid(record: object) -> bool:
     return False
 
 
-def _to_convert(begun: Any) -> str | None:  # noqa: ANN401, PLR0911 -- what JSON holds; one result a kind
+def _to_convert(begun: Any) -> str | None:  # noqa: ANN401, PLR0911 -- any JSON value; one result a kind
     """Return what a document without rows is, and the command that converts it; None if it may have rows."""
     match begun:
         case [str(), *_]:
@@ -389,8 +389,8 @@ def _written_in_lines(head: bytes) -> Form:
     """Return the form of a table, or of a plain list of titles."""
     if before := _BEFORE_JSON.match(head):
         raise NotAManifest(
-            f"The file holds JSON behind “{before[1].decode('utf-8', 'replace').strip():.40}”: take all out that is "
-            "not JSON, such as comments."
+            f"The file has “{before[1].decode('utf-8', 'replace').strip():.40}” before its JSON: remove all that is not "
+            "JSON, such as comments."
         )
     written = table(head)
     is_text = not _CONTROL.search(head)
@@ -408,8 +408,8 @@ def _written_in_lines(head: bytes) -> Form:
         return Form(LIST_OF_TITLES, table=titles)
     if (written is None or len(written.names) == 1) and separator is None and _are_ids(head):
         raise NotAManifest(
-            "The file has ids or addresses in lines of their own. If a title stands in every second line, join the "
-            "lines: paste - - < OLD > NEW. If there are no titles, let yt-dlp look them up: yt-dlp --dump-json "
+            "The file has ids or addresses on lines of their own. If every second line is a title, join the lines: "
+            "paste - - < OLD > NEW. If there are no titles, let yt-dlp look them up: yt-dlp --dump-json "
             "--batch-file OLD > NEW.jsonl"
         )
     if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
@@ -481,7 +481,7 @@ def _refuse_unknown(head: bytes, separator: str | None) -> None:
     first = next(line.data for _, line in lines([head], len(head)) if line.data.strip())
     names = first.decode("utf-8", "replace").strip().split(separator)
     raise NotAManifest(
-        f"The file is a table of which no column is known; its first line reads {_quoted(names)}. {_NAMES}"
+        f"The file is a table without any known column; its first line is {_quoted(names)}. {_NAMES}"
     )
 
 

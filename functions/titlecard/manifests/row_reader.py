@@ -26,7 +26,7 @@ NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
 
 _REMARKS = ("channel", "published_at", "event")
-"""Fields that a row can do without: they are dropped unless they are text that can be stored."""
+"""Fields that a row can do without: a value that is not text, or cannot be stored, is dropped."""
 
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
@@ -42,16 +42,16 @@ _IGNORED_MAX, _NAME_CHARACTERS = 200, 100
 """The most columns that are remembered, and the most characters of a name."""
 
 _APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The beginning of a cell that an export protected from being a formula."""
+"""The beginning of a cell that an export protected from being read as a formula."""
 
 _FORMULA = re.compile(r'="((?:[^"]|"")*+)"')
-"""A formula that is only a text, with which people keep ids from being changed."""
+"""A formula that is only text; people write it so that a spreadsheet does not change an id."""
 
 _HYPERLINK = re.compile(r'=HYPERLINK\("((?:[^"]|"")*+)"(?:\s*[,;]\s*"((?:[^"]|"")*+)")?\)', re.IGNORECASE)
 """A formula for a link, and its text."""
 
 _NULLS = frozenset({"NULL", "\\N"})
-"""What databases write for a cell that is empty."""
+"""What databases write for an empty cell."""
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'\])]+")
 
@@ -106,8 +106,8 @@ class RowReader:
         """Return the video that a row describes.
 
         Raises:
-            Unreadable: it describes none; the message says why.
-            NoTalk: it is not meant to be a talk.
+            Unreadable: the row does not describe a video; the message says why.
+            NoTalk: the row is not meant to be a talk.
         """
         if record is None or (
             isinstance(record, dict) and record.get("video", record) is None and "title" not in record
@@ -156,7 +156,12 @@ class RowReader:
         return flat
 
     def _check_is_talk(self, record: dict[str, Any], flat: Flat) -> None:
-        """Raise `NoTalk` if the row is known not to be a talk."""
+        """Raise an exception if the row is known not to be a talk.
+
+        Raises:
+            Unreadable: the row is a mistake, such as a speaker or a private video.
+            NoTalk: the row is not meant to be a talk.
+        """
         if self._of_person:
             raise Unreadable("The row is a speaker, not a talk: export the sessions.")
         reason = no_talk.why_no_video(record) or no_talk.why_a_list(flat.values)
@@ -171,7 +176,7 @@ class RowReader:
             raise NoTalk("The row is the total of the others.")
         written = [text for text in record.values() if isinstance(text, str)]
         if written and all(text.strip() == name for name, text in record.items() if isinstance(text, str)):
-            raise NoTalk("The names of the columns again.")
+            raise NoTalk("The row repeats the names of the columns.")
         if len(written) == 1 and "title" not in values and " " in written[0].strip():
             raise NoTalk("A remark between the rows of the table.")
         if written and all(map(_RULE.fullmatch, written)):
@@ -228,13 +233,13 @@ class RowReader:
         size = len(video.model_dump_json().encode())
         if size > self._row_max_bytes:
             raise Unreadable(
-                f"The row has {size:,} bytes and at most {self._row_max_bytes:,} are taken: shorten its description."
+                f"The row has {size:,} bytes and at most {self._row_max_bytes:,} are allowed: shorten its description."
             )
         return video
 
 
 def _address(url: str) -> str | None:
-    """Return the address that a row gives, whole if it is only an id or a path on YouTube; None if it is none."""
+    """Return the address that a row gives, completed if it is an id or a path on YouTube; None if it is no address."""
     if url.startswith("/watch?v="):  # of Piped and other frontends to YouTube
         return f"https://www.youtube.com{url}"
     if (inner := _ADDRESS.search(url)) and not url.startswith(("http", "//")):
@@ -264,7 +269,7 @@ def _is_nan(value: object) -> bool:
 
 
 def cell(text: str) -> str | None:
-    """Return a table cell as it was meant: without the apostrophe of an export, and not as the formula of a text."""
+    """Return a table cell as it was meant: without an export's apostrophe, and without a formula around a text."""
     if text in _NULLS:
         return None
     if text.startswith(HARMLESS) and _APOSTROPHE.match(text):
@@ -307,7 +312,7 @@ def _text_fault(name: str, text: str) -> str | None:
     except UnicodeEncodeError:  # the decoding of bytes that are not UTF-8
         return f"{NOT_UTF8} {TO_UTF8}"
     if "\0" in text or "\ufffe" in text or "\uffff" in text:
-        return f"The {name} contains a NUL or another character that a text cannot have."
+        return f"The {name} contains a NUL or another character that text cannot contain."
     return None
 
 

@@ -191,7 +191,7 @@ def _submission(record: Record, references: References) -> Flat:
     """Flatten a submission of pretalx's API, or a talk of its schedule."""
     inner = record.get("submission")
     if isinstance(inner, str):
-        raise Unreadable(f"The row names its talk by the code {inner:.20}: ask with ?expand=submission.speakers.")
+        raise Unreadable(f"The row has only its talk's code, {inner:.20}: request ?expand=submission.speakers.")
     if isinstance(inner, dict):
         if reason := why_withdrawn(inner.get("state")):
             raise Unreadable(reason)
@@ -252,7 +252,7 @@ def _pyvideo(record: Record, references: References) -> Flat:
 def _oembed(record: Record, references: References) -> Flat:
     """Flatten an `oEmbed` response, whose embedding code names the video."""
     if record.get("type") not in (None, "video"):
-        raise Unreadable(f"The row is oEmbed of the type “{record.get('type')!s:.20}”, not a video.")
+        raise Unreadable(f"The row is an oEmbed response of type “{record.get('type')!s:.20}”, not a video.")
     embedded = re.search(r'src=\\?["\']((?:https?:)?//[^"\'\\ ]+)', str(record.get("html") or ""))
     picture = re.search(r"/vi(?:_webp)?/([\w-]{11})/", str(record.get("thumbnail_url") or ""))
     flat = _flat(
@@ -305,7 +305,7 @@ def shapes_of(names: frozenset[str]) -> tuple[Shape, ...]:
 
 
 _PLAIN = {it: it for it in ("id", "title", "description", "url", "channel", "published_at", "event")}
-"""The columns of the fields whose names are those of the fields."""
+"""The columns that have the names of their fields."""
 
 
 def _flat(record: Record, references: References, **names: str) -> Flat:

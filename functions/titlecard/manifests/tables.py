@@ -44,7 +44,7 @@ _PREAMBLE_LINES = 20
 _ROWS_JUDGED = 20
 
 _QUOTES = (',"', ';"', '\t"')
-"""The beginnings of quoted fields."""
+"""The beginnings of quoted fields after a separator."""
 
 _HEADER_CHARACTERS = 2_000
 """The most characters of the names of the columns if these span lines."""
@@ -219,7 +219,7 @@ class _Lines:
 def _broken(message: str) -> str:
     """Describe the fault that the csv module found."""
     if "new-line character" in message:
-        return "The row holds a carriage return outside quotes: end lines with a line feed, or with both."
+        return "The row has a carriage return outside quotes: end lines with a line feed, or with both."
     return f"The row is broken CSV: {message}."
 
 
@@ -261,7 +261,7 @@ def _misfit(fields: list[str], names: tuple[str, ...]) -> str | None:
     if not any(extra):
         return None
     return (
-        f"The row has {len(fields)} fields and the first line names {len(names)}: quote fields that hold a separator."
+        f"The row has {len(fields)} fields, the first line names {len(names)}: quote fields that contain a separator."
     )
 
 

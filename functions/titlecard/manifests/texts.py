@@ -27,13 +27,13 @@ TITLE_CHARACTERS = 100
 """The most characters of a title on YouTube (YouTube Data API, `snippet.title`)."""
 
 _CUT_FROM = 60
-"""The fewest characters of a title whose ellipsis means truncation; a shorter title ends so on purpose."""
+"""The fewest characters of a title whose ellipsis means truncation; a shorter title ends with one on purpose."""
 
 _WHOLE_CHARACTERS = 300
 """The most characters of a title that may have been cut off, and of its rest: a bound on the time that it takes."""
 
 _ALIKE_CHARACTERS = 20
-"""The characters of a title that must be in the description before its rest is taken from there."""
+"""The fewest characters of a title that the description must repeat before the title's rest is taken from it."""
 
 _LINES = 60
 _BEGINNINGS = re.compile("^|\\s[-\u2013—|:/·•]\\s|:\\s|[|\u2013—]\\s?")
@@ -91,7 +91,7 @@ def whole_title(title: str, description: str) -> str:
 
 
 def _lines(description: str) -> Iterator[str]:
-    """Yield the first lines of a description, each also without what stands around a title in it."""
+    """Yield the first lines of a description, each also without the text around a title in it."""
     for line in map(str.strip, description.splitlines()[:_LINES]):
         yield line
         lead = _LEAD.match(line)

@@ -1,7 +1,7 @@
 """The lines of a list of titles, perhaps each with the id or the address of its video.
 
-People write the address before or behind the title, as a link in Markdown, or let yt-dlp print both (`--print`); its
-files have the id in their names.
+People write the address before or after the title, or as a link in Markdown, or let yt-dlp print both (`--print`). The
+names of yt-dlp's files contain the id.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ADDRESS_LAST = re.compile(r"(?:(?<=[\s|,;])|[<(])(https?://[^\s<>|;,]+?)[>)]?$"
 _ADDRESS = re.compile(r"https?://[^\s<>]+")
 
 _ID_LAST_CHARACTERS, _ADDRESS_LAST_CHARACTERS = 60, 2_000
-"""The characters at the end of a line that are searched for an id and for an address."""
+"""The number of characters at the end of a line that are searched for an id, and for an address."""
 
 _BULLET = re.compile(r"^(?:[-\u2022][ \t]+|\*[ \t]+(?!.*\*))(?:\[[ xX]\][ \t]+)?(?=\S)")
 
@@ -40,7 +40,7 @@ _LINK = re.compile(r"\[([^\[\]]{1,300})\]\((https?://[^\s()]{1,2000})\)")
 """A link in Markdown."""
 
 _LINK_LABELS = frozenset({"video", "youtube", "vimeo", "watch", "recording", "link", "slides"})
-"""The texts of links that are no part of a title; the last is not about the video."""
+"""The texts of links that are not part of a title; the last one does not lead to the video."""
 
 _EMPTIED = re.compile(r"[ \t]{0,5}(?:\([\W_]{0,20}\)|\[[\W_]{0,20}\])")
 """Brackets without a word."""

@@ -94,7 +94,7 @@ class ValidationReport:
         accepted: the number of good rows, each the first with its id.
         refused: the number of rows in the report of rejects.
         repeated: the number of rows that repeat an earlier row word for word; neither accepted nor refused.
-        left_out: the number of rows that are not meant to be talks, such as breaks; likewise.
+        left_out: the number of rows that are not meant to be talks, such as breaks; neither accepted nor refused.
         last: the number of the last row, 0 if there is none.
         sample: some accepted rows from all over the manifest, in its order: number and video, with long texts cut.
         bitmap: the numbers of the accepted rows.
@@ -185,7 +185,7 @@ class _FirstRows:
         number, first_content = self._database.execute(query, (video.id,)).fetchone()
         if content == first_content:
             return None
-        reason = f"Duplicate id with other content than row {number}; the first one is kept."
+        reason = f"Duplicate id, with content that differs from row {number}; the first one is kept."
         return Refused(row.number, reason, f"{video.id}: {video.title}"[:EXCERPT_CHARACTERS])
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ def events(form: XmlForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[t
     Raises:
         Broken: the XML cannot be read any further.
     """
-    from defusedxml import DefusedXmlException  # noqa: PLC0415 -- most manifests are no XML
+    from defusedxml import DefusedXmlException  # noqa: PLC0415 -- most manifests are not XML
     from defusedxml.ElementTree import iterparse  # noqa: PLC0415
 
     stream = Blocks(_numbered(_begun(chunks)), max_bytes)
@@ -69,7 +69,7 @@ def events(form: XmlForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[t
                 above.append(element)
                 within += within > 0 or _name(element) == form.row
                 if len(above) > DEPTH_MAX:
-                    raise Broken("The XML is nested too deep here; nothing after this is read.")
+                    raise Broken("The XML is nested too deeply here; nothing after this is read.")
                 continue
             above.pop()
             if within:
@@ -190,4 +190,4 @@ def _declares(error: Exception) -> str:
         "EntitiesForbidden": "declares entities of its own, which are refused",
         "ExternalReferenceForbidden": "refers to another file, which is refused",
         "DTDForbidden": "declares a document type, which is refused",
-    }.get(type(error).__name__, "is written in an encoding that is not known")
+    }.get(type(error).__name__, "is written in an unknown encoding")

@@ -75,7 +75,7 @@ def objects(chunks: Iterable[bytes], max_bytes: int, *, single: bool = False) ->
         for event in yaml.parse(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             for record in builder.take(event):
                 stream.row_ended()
-                if single and record is None:  # an empty document, as behind the last separator
+                if single and record is None:  # an empty document, as after the last separator
                     continue
                 for row in _with_its_talks(record):
                     number += 1
@@ -129,7 +129,7 @@ class _Builder:
 
     def _begin(self, container: list[object] | _Object) -> None:
         if len(self._open) >= DEPTH_MAX:
-            raise Broken("The YAML is nested too deep here; nothing after this is read.")
+            raise Broken("The YAML is nested too deeply here; nothing after this is read.")
         self._open.append(container)
 
     def _add(self, value: object) -> Iterator[object]:
