@@ -161,12 +161,12 @@ def test_words_before_non_presenters_are_negative_cues(text: str) -> None:
         (" and others", cues.NOTHING),
     ],
 )
-def test_words_behind_a_name_say_what_it_does_here(text: str, expected: str) -> None:
-    assert cues.behind(text) == expected
+def test_words_after_a_name_say_what_the_person_does(text: str, expected: str) -> None:
+    assert cues.after(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("before", "behind", "expected"),
+    ("before", "after", "expected"),
     [
         ("Keywords: decorators, ", ", closures", True),
         ("We look at decorators (", ", etc.)", True),
@@ -174,8 +174,8 @@ def test_words_behind_a_name_say_what_it_does_here(text: str, expected: str) -> 
         ("Nice topics: talks by ", "", False),
     ],
 )
-def test_names_in_lists_of_topics_or_of_examples_are_told_apart(before: str, behind: str, expected: bool) -> None:
-    assert cues.of_examples(before, behind) is expected
+def test_names_in_lists_of_topics_or_of_examples_are_told_apart(before: str, after: str, expected: bool) -> None:
+    assert cues.of_examples(before, after) is expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [(" Research Center", True), (" is a researcher", False)])

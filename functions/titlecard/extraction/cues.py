@@ -14,7 +14,7 @@ PRESENTS, SPOKEN_OF, NOTHING = "presents", "spoken of", "-"
 """The classes of a cue."""
 
 _LOOKED_AT = 40
-"""The characters before and after a name that are searched for cues."""
+"""The number of characters before and after a name that are searched for cues."""
 
 _BEFORE_A_PRESENTER = re.compile(
     r"\b(?:speakers?|presenters?|presented by|presents?|talk by|keynote by|panell?ists?|instructors?|featuring"
@@ -32,11 +32,11 @@ _BEFORE_OTHERS = re.compile(
     r"|invented by|proposed by|designed by|coined by|sponsored by|organi[sz]ed by|provided by|supported by|works? of"
     r"|words of|ideas? of|unlike|like|follow|called|named|using|via|in \d{4},?|philosopher|creator)\W*$"
 )
-_BEHIND_A_PRESENTER = re.compile(
+_AFTER_A_PRESENTER = re.compile(
     r"\W*(?:will|is going to|explains?|shows?|shares?|presents?|talks?|discuss\w*|tells?|gives?|gave|demonstrates?"
     r"|introduces?|walks?|describes?|explores?|provides?|covers?|leads? you|invites?|looks? at|outlines?)\b"
 )
-_BEHIND_OTHERS = re.compile(
+_AFTER_OTHERS = re.compile(
     r"\W*(?:s|said|says|wrote|writes|once|coined|developed|invented|proposed|proclaimed|started|created|published"
     r"|argued|argues|called|famously|noted|has an? (?:great )?(?:essay|book|post|article)|for (?:the|his|her|their)"
     r"|in (?:the )?\d{4}s?)\b"
@@ -62,17 +62,17 @@ def of_a_host(text: str) -> bool:
     return _BEFORE_A_HOST.search(fold(text[-_LOOKED_AT:])) is not None
 
 
-def behind(text: str) -> str:
+def after(text: str) -> str:
     """Return the class of the words after a name; `text` is the line after it."""
     folded = fold(text[:_LOOKED_AT])
-    if _BEHIND_A_PRESENTER.match(folded):
+    if _AFTER_A_PRESENTER.match(folded):
         return PRESENTS
-    return SPOKEN_OF if _BEHIND_OTHERS.match(folded) else NOTHING
+    return SPOKEN_OF if _AFTER_OTHERS.match(folded) else NOTHING
 
 
-def of_examples(before: str, behind: str) -> bool:
+def of_examples(before: str, after: str) -> bool:
     """Return whether a name is in a list of topics (`Keywords: ...`), or ends an open list (`..., etc`)."""
-    return bool(_LABEL_OF_TOPICS.match(fold(before[:_LOOKED_AT])) or _AND_SO_ON.match(fold(behind[:_LOOKED_AT])))
+    return bool(_LABEL_OF_TOPICS.match(fold(before[:_LOOKED_AT])) or _AND_SO_ON.match(fold(after[:_LOOKED_AT])))
 
 
 def of_a_company(text: str) -> bool:

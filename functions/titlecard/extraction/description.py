@@ -212,7 +212,7 @@ class DescriptionView:
         """Return the cues around a possible name."""
         mention, c = self.found[number], self._coarse[number]
         line = self.about[mention.line]
-        told, does = cues.before(line[: mention.start]), cues.behind(line[mention.end :])
+        told, does = cues.before(line[: mention.start]), cues.after(line[mention.end :])
         found = [f"cue={told}|c{c}", f"does={does}|c{c}", f"cue={told}|does={does}"]
         if cues.of_a_company(line[mention.end :]):
             found.append("company")

@@ -521,7 +521,7 @@ def _guests(view: TitleView) -> list[int]:
 
 
 def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
-    """Leave one list of names beside the guests: a title names its presenters before or behind it, not on both sides.
+    """Leave one list of names beside the guests: presenters are named before or after a title, not on both sides.
 
     A piece of another list gets its second best label, or that of the text from which no separator divides it.
     """
@@ -546,7 +546,7 @@ def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Ma
 
 
 def _rank(view: TitleView, names: Sequence[int], chances: Sequence[Mapping[str, float]]) -> tuple[int, float]:
-    """Return the rank of a list of names: first one behind `by`, last one in brackets."""
+    """Return the rank of a list of names: one after `by` is highest, one in brackets is lowest."""
     left = view.parts[names[0]].left
     return (left == "by") - left.endswith("open"), sum(chances[number][NAME] for number in names) / len(names)
 

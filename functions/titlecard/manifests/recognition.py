@@ -389,8 +389,8 @@ def _written_in_lines(head: bytes) -> Form:
     """Return the form of a table, or of a plain list of titles."""
     if before := _BEFORE_JSON.match(head):
         raise NotAManifest(
-            f"The file has “{before[1].decode('utf-8', 'replace').strip():.40}” before its JSON: remove all that is not "
-            "JSON, such as comments."
+            f"The file has “{before[1].decode('utf-8', 'replace').strip():.40}” before its JSON: remove everything "
+            "that is not JSON, such as comments."
         )
     written = table(head)
     is_text = not _CONTROL.search(head)

@@ -129,7 +129,7 @@ class Grants(CatalogTable):
         return self._transact(writes)
 
     def discard(self, seen: Row, *, by: str, now: datetime) -> bool:
-        """Make a row dead for good: no list shows it, and nothing sends it again; return False if it has changed.
+        """Make a row dead permanently: no list shows it, and nothing sends it again; return False if it has changed.
 
         Args:
             seen: the row as it was read: dead, or queued with a message in the dead-letter queue; with its video.
