@@ -46,7 +46,7 @@ class Level(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """Something that only some people need does not work."""
+    """Something that not everybody needs does not work."""
 
     FAILED = "failed"
 
@@ -138,7 +138,7 @@ def _clock(source: str) -> Finding:
     except ValueError:
         remedy = "check the connection and the proxy, if you use AWS or a model."
         address = source.rpartition("@")[2]  # without a password
-        return Finding("clock", Level.WARNING, f"not checked: {address} does not tell the time", remedy)
+        return Finding("clock", Level.WARNING, f"not checked: {address} did not report the time", remedy)
     off = datetime.now(UTC) - (time if time.tzinfo else time.replace(tzinfo=UTC))  # `-0000` is UTC too (RFC 5322)
     found = (
         f"{abs(off.total_seconds()):.0f} s {'behind' if off < timedelta() else 'ahead of'} {urlsplit(source).hostname}"

@@ -82,7 +82,7 @@ class ResultReader:
         return found
 
     def all_batches(self, project: str | None = None) -> list[Batch]:
-        """Return the batches of one project, or of all, and tell of those that cannot be read."""
+        """Return the batches of one project, or of all; report those that cannot be read and leave them out."""
         found = []
         for batch in self.catalog.all_batches(project):
             if isinstance(batch, UnreadableBatch):

@@ -98,7 +98,7 @@ class _Session:
             say(str(error))
             return
         if given is None:
-            say("Somebody else has answered this one in the meantime. It is left as it is.")
+            say("Somebody else has answered this one in the meantime. It was left unchanged.")
         self.move_on(given)
 
     def undo(self) -> None:
@@ -109,7 +109,7 @@ class _Session:
         self.place, given = self.steps.pop()
         result = self.todo[self.place].result
         if given and not self.reviews.withdraw(self.project_of[result.batch], result.row.video, given):
-            say("Somebody else has answered it in the meantime. It is left as it is.")
+            say("Somebody else has answered it in the meantime. It was left unchanged.")
 
 
 def comparison(flagged: Flagged) -> str:

@@ -146,12 +146,12 @@ def changed(row: SheetRow, talk: Talk | None) -> Correction | None:
     if (title, presenters) == (talk.title, talk.presenters):
         return None
     if digest(talk) != row.digest:
-        raise CommandError(f"line {row.line}: {row.video} has changed since the file was written. It is left as it is.")
+        raise CommandError(f"line {row.line}: {row.video} has changed since the file was written. It was not changed.")
     if not title:
-        raise CommandError(f"line {row.line}: {row.video} has no title. It is left as it is.")
+        raise CommandError(f"line {row.line}: {row.video} has no title. It was left unchanged.")
     for text in {title, *presenters} - {talk.title, *talk.presenters}:
         if fault := spreadsheet_fault(text):
-            raise CommandError(f"line {row.line}: {row.video} is left as it is. “{text:.40}” is {fault}.")
+            raise CommandError(f"line {row.line}: {row.video} was left unchanged. “{text:.40}” is {fault}.")
     try:
         check_length(row.video, title, presenters)
     except AnswerTooLong as error:
@@ -167,7 +167,7 @@ def check_same(correction: Correction, first: Correction) -> None:
     """
     if (correction.title, correction.presenters) != (first.title, first.presenters):
         line, video = correction.row.line, correction.row.video
-        raise CommandError(f"line {line}: line {first.row.line} changes {video} in another way, which is applied.")
+        raise CommandError(f"line {line}: line {first.row.line} changes {video} differently, and is applied instead.")
 
 
 def names_cell(talk: Talk) -> str:

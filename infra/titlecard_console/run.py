@@ -36,8 +36,8 @@ PATIENCE_SECONDS = 180
 """The longest wait in seconds. Rows that wait longer, or are overdue by more, are left to a later run."""
 
 IDLE_SECONDS = 3 * SWEEP_SECONDS
-"""Seconds without any change after which the run gives up rows that wait for a limit; until then, settling an answer
-may free some of it."""
+"""Seconds without any change after which the run gives up rows that wait for a limit; until then, a settlement may free
+part of the limit."""
 
 LOG_CHARACTERS = 400
 """The most characters of a log line that are shown."""
@@ -83,8 +83,8 @@ class Run:
     def allow(self, project: str, agreed: Sequence[Total]) -> None:
         """Give the project a budget of the agreed limits, in addition to what it was charged in this day and month.
 
-        What open batches still need of the present budget stays: a person agreed to it for a run that is still working.
-        A budget that a person has set stays unchanged, and may be lower.
+        The part of the present budget that open batches still need stays, because a person agreed to it for a run that
+        is still working. A budget that a person has set stays unchanged, and may be lower.
         """
         if not agreed or self._ledger.budget_is_a_persons(project):
             return

@@ -174,7 +174,7 @@ def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upl
     as much as the first.
 
     Args:
-        name: the object's key without `UPLOADS`: `<project>/<file name>`. What is no text in it is replaced.
+        name: the object's key without `UPLOADS`: `<project>/<file name>`. Characters that are not text are replaced.
         limits: the limits of its batch, which go into the object's metadata; None means the stack's.
 
     Raises:

@@ -125,7 +125,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(start: Start, tmp_path: 
 def test_one_state_folder_has_one_cloud_and_others_find_it(shared: Running, start: Start, tmp_path: Path) -> None:
     assert cloud.find(tmp_path) is None
     assert cloud.find(shared.state) == shared.cloud
-    with pytest.raises(CloudError, match=r"a cloud is running on .*state already"):
+    with pytest.raises(CloudError, match=r"A cloud is already running on .*state"):
         start(state=shared.state)
 
 

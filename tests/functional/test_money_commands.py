@@ -137,7 +137,7 @@ def test_pause_and_resume_need_one_project_or_all(console: Console, words: list[
 def test_pausing_an_unknown_project_warns(console: Console) -> None:
     said = console.type("pause", "djangocom").stderr
     assert "djangocom is paused" in said
-    assert f"nothing is known of djangocom: is the name right? Projects: {PROJECT}." in said
+    assert f"nothing is known about djangocom: is the name right? Projects: {PROJECT}." in said
     assert "nothing is known" not in console.type("pause", PROJECT).stderr
 
 
@@ -290,7 +290,7 @@ def test_a_cancelled_batch_that_has_finished_can_be_cancelled_again(project: Pro
     (message,) = project.rows(1)
     console.said("cancel", message.batch, "--yes")
     finish(project, message)
-    assert "It is cancelled already." in console.type("cancel", message.batch).stderr
+    assert "It is already cancelled." in console.type("cancel", message.batch).stderr
 
 
 def test_a_batch_that_is_being_counted_is_cancelled_without_a_number(world: World, console: Console) -> None:

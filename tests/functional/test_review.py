@@ -145,7 +145,7 @@ def test_a_person_may_answer_for_a_dead_video(world: World, console: Console) ->
         (["set", "a", "--title", "\u200b"], "--title is empty"),
         (["set", "a", "--title", "x" * 16_385], "more than 16,384 bytes"),
         (["accept", "b", "c"], f"`titlecard review set --project {PROJECT} --title TITLE -- c` gives it one"),
-        (["accept", "b", "a"], "a is left as it is: its title and presenters would have more than 16,384 bytes"),
+        (["accept", "b", "a"], "a was left unchanged: its title and presenters would have more than 16,384 bytes"),
     ],
 )
 def test_an_impossible_answer_is_refused(world: World, console: Console, words: list[str], sentence: str) -> None:
@@ -328,7 +328,7 @@ def test_a_title_that_is_too_long_to_store_is_left_and_the_others_are_applied(
     first, second = sheet(written)
     save(written, [first | {"title": "x" * 140_000}, second | {"title": "x" * 12_000}])  # Python's csv stops at 131,072
     done = console.type("review", "--apply", str(written), "--yes")
-    assert "line 2: a is left as it is: its title and presenters would have more than 16,384 bytes." in done.stderr
+    assert "line 2: a was left unchanged: its title and presenters would have more than 16,384 bytes." in done.stderr
     assert [story(world, video).answer is not None for video in "ab"] == [False, True]
 
 
@@ -381,8 +381,8 @@ def test_a_sheet_begins_with_the_mark_by_which_spreadsheets_know_utf_8(written: 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"title": "#REF!"}, "a is left as it is. “#REF!” is what a spreadsheet shows"),
-        ({"presenters": "Ada Byron; #NAME?"}, "a is left as it is. “#NAME?” is what a spreadsheet shows"),
+        ({"title": "#REF!"}, "a was left unchanged. “#REF!” is what a spreadsheet shows"),
+        ({"presenters": "Ada Byron; #NAME?"}, "a was left unchanged. “#NAME?” is what a spreadsheet shows"),
         ({"title": "Loaders", "seen": ""}, "the column seen was changed"),
         ({"title": "Loaders", "seen": "x"}, "the column seen was changed"),
     ],
@@ -400,7 +400,7 @@ def test_the_first_of_two_changes_of_a_talk_is_applied(world: World, console: Co
     first, _ = sheet(written)
     save(written, [first | {"title": "Loaders"}, first | {"title": "Loaders"}, first | {"title": "Others"}])
     done = console.type("review", "--apply", str(written), "--yes")
-    assert "line 4: line 2 changes a in another way, which is applied." in done.stderr
+    assert "line 4: line 2 changes a differently, and is applied instead." in done.stderr
     assert (answer := story(world, "a").answer)
     assert answer.title == "Loaders"
 

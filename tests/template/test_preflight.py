@@ -144,8 +144,8 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"ParserTimeoutSeconds": "a minute"}, r"ParserTimeoutSeconds cannot be 'a minute': it is a whole number"),
         ({"TierPolicy": "best"}, r"TierPolicy cannot be 'best': it is one of auto, local, model"),
         ({"AlarmEmail": "nobody"}, r"AlarmEmail cannot be 'nobody': it must match"),
-        ({"Visibility": "600"}, r"no parameter 'Visibility'; near it are VisibilitySeconds"),
-        ({"maxconcurrency": "3"}, r"no parameter 'maxconcurrency'; near it are MaxConcurrency"),
+        ({"Visibility": "600"}, r"no parameter 'Visibility'; similar names are VisibilitySeconds"),
+        ({"maxconcurrency": "3"}, r"no parameter 'maxconcurrency'; similar names are MaxConcurrency"),
     ],
 )
 def test_a_parameter_that_cannot_be_is_refused_with_a_sentence(overrides: dict[str, str], sentence: str) -> None:

@@ -30,7 +30,7 @@ MOST = 50
 """The most possible names that are considered."""
 
 _NOBODY = 0.85
-"""The chance below which even the likeliest person does not present: an invented name is worse than a missing one."""
+"""The chance below which not even the likeliest person is a presenter: an invented name is worse than a missing one."""
 
 _CERTAIN, _LIKELY = 0.98, 0.9
 """If one person's chance is as high as the first number, another's must be as high as the second."""
@@ -42,7 +42,7 @@ _TOPIC = 0.25
 """The share of the other titles from which a word in them is not part of a name."""
 
 _NAMELIKE = 0.6
-"""The sufficient likeness to a name in a list where another is likely."""
+"""The likeness to a name that is enough in a list with a likely name."""
 
 _LISTED = re.compile(r"\s*[*\u2020\d]*\s*(?:[,;/&+]|\b(?:and|y|e|et|und|en)\b|\s)+\s*", re.IGNORECASE)
 """The separators between the names of a list."""

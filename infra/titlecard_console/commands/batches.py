@@ -43,10 +43,11 @@ def batches(
                 say(f"{batch.id} ({printable(batch.upload.key)}) was refused: {batch.reason}")
     else:
         whose = f" of the project {project!r}" if project else ""
-        say(f"There are no batches{whose} yet: `titlecard upload MANIFEST --project {project or 'PROJECT'}` makes one.")
+        command = f"titlecard upload MANIFEST --project {project or 'PROJECT'}"
+        say(f"There are no batches{whose} yet: create one with `{command}`.")
 
 
-_HEADINGS = ("batch", "project", "state", "made", "videos", "cost>")
+_HEADINGS = ("batch", "project", "state", "created", "videos", "cost>")
 
 
 def _cells(status: Status) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def _cells(status: Status) -> tuple[str, ...]:
     batch, content = status.batch, status.content()
     numbers = [(content[name], name) for name in ("parsed", "waiting", "dead", "superseded", "cancelled")]
     outcome = ", ".join(f"{number:,} {name}" for number, name in [*numbers, (batch.refused, "rejected")] if number)
-    made = f"{batch.created_at:%Y-%m-%d %H:%M}"
+    created = f"{batch.created_at:%Y-%m-%d %H:%M}"
     cost = format_usd(status.spent.micro_usd) if status.spent else "?"
     videos = f"{batch.accepted:,}: {outcome}" if outcome else f"{batch.accepted:,}"
-    return batch.id, batch.project, batch.state, made, videos, cost
+    return batch.id, batch.project, batch.state, created, videos, cost

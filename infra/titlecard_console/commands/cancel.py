@@ -1,4 +1,4 @@
-"""`titlecard cancel`: stop a batch for good.
+"""`titlecard cancel`: cancel a batch permanently.
 
 ::
 
@@ -51,7 +51,7 @@ def cancel(
         raise typer.Abort
     now = datetime.now(UTC)
     is_cancelled = catalog.cancel(found, now=now)
-    found = results.batch(batch)  # it has moved while the person read the question
+    found = results.batch(batch)  # it may have changed while the person read the question
     if not is_cancelled and not found.cancelled:
         raise _over(found)
     stacks.ledger(stack).cancel(batch, now=now)
@@ -73,7 +73,7 @@ def cancel(
 
 
 def _is_over(batch: Batch) -> bool:
-    """Return whether a batch can no longer be cancelled; one that is cancelled already may need the other writes."""
+    """Return whether a batch can no longer be cancelled; one that is already cancelled may need the other writes."""
     return batch.state in (BatchState.FINISHED, BatchState.REFUSED) and not batch.cancelled
 
 
@@ -86,5 +86,5 @@ def _left(batch: Batch) -> str:
     if batch.state is BatchState.COUNTING:
         return f"{batch.id}: ingest is still reading the manifest, so the number of its videos is not known yet."
     left = min(max(batch.left, 0), batch.accepted)
-    already = " It is cancelled already." if batch.cancelled else ""
+    already = " It is already cancelled." if batch.cancelled else ""
     return f"{batch.id}: about {left:,} of {pluralize(batch.accepted, 'video')} have not ended.{already}"

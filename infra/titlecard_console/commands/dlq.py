@@ -97,9 +97,9 @@ def summary(
 
     `titlecard dlq redrive --cause bad_request --older-than 1h --rate 5`
 
-    Without a command, it shows what each cause was charged and the most that a redrive can cost.
+    Without a command, it shows the charge of each cause and the most that a redrive of it can cost.
 
-    Exit code 3: something is dead.
+    Exit code 3: there are dead letters.
     """
     if context.invoked_subcommand:
         options.refuse_misplaced(context)
@@ -208,8 +208,8 @@ def redrive(
 
     `titlecard dlq redrive --all --yes`
 
-    Videos that have been parsed in the meantime are not sent. If a redrive is killed, run it again: it continues and
-    does not grant an attempt twice. The catalog records who granted it and when (`titlecard dlq show`).
+    Videos that have been parsed in the meantime are not sent. If a redrive is killed, run it again: it continues, and
+    grants no attempt twice. The catalog records who granted each attempt, and when (`titlecard dlq show`).
 
     Exit codes: 2 no dead letter has such an id, batch or cause; 3 some could not be sent, or have changed since they
     were read.
@@ -276,8 +276,8 @@ def discard(
 
     `titlecard dlq discard --cause undecodable --copy undecodable.jsonl`
 
-    It asks twice. Their rows are dead in the catalog and no longer listed; a row that has been parsed or waits in the
-    meantime stays as it is.
+    It asks twice. In the catalog, their rows stay dead and are no longer listed. A row that has been parsed or deferred
+    in the meantime stays as it is.
 
     Exit code 3: some have changed since they were read, and are kept.
     """
@@ -289,7 +289,7 @@ def discard(
         return
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
-        raise CommandError(f"There already is a file {str(copy)!r}: name another one with --copy.")
+        raise CommandError(f"The file {str(copy)!r} already exists: name another one with --copy.")
     say(*plan_of_discard(letters))
     if not yes and not (
         confirm(f"Continue? A copy goes to {copy}.")
@@ -301,7 +301,7 @@ def discard(
     say(f"{done['discarded']:,} deleted; the copy is in {copy}.")
     say(
         *counted(
-            (done["moved"], "kept: something has happened to it since it was read"),
+            (done["moved"], "kept: it has changed since it was read"),
             (done["kept"], "kept: its row cannot be read"),
         )
     )
@@ -364,7 +364,7 @@ def _send(redriver: Redriver, letters: Sequence[DeadLetter], *, more: int, rate:
         *counted(
             (done["sent"], "sent"),
             (done["removed"], "deleted from the queue without being sent"),
-            (done["moved"], "not sent: something has happened to it since it was read"),
+            (done["moved"], "not sent: it has changed since it was read"),
         )
     )
     _report_hidden(redriver)

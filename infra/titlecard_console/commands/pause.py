@@ -55,7 +55,7 @@ def pause(
         say(f"{name} cannot continue even then: {account.error}.")
     elif account.budget is None and not ResultReader(stack).all_batches(name):
         others = [it for it in known_projects(stack) if it != name]  # read after the pause, which must not wait for it
-        say(f"But nothing is known of {name}: is the name right? {listed(others)}")
+        say(f"But nothing is known about {name}: is the name right? {listed(others)}")
 
 
 def resume(

@@ -59,7 +59,7 @@ def report(
         raise CommandError(f"Name a batch or a project: {known or 'nothing has been uploaded yet'}.")
     batches = [batch for batch in every if name in (batch.id, batch.project)]
     if not batches:
-        raise CommandError(f"There is no batch and no project {name!r}: `titlecard batches` lists what there is.")
+        raise CommandError(f"There is no batch and no project {name!r}: `titlecard batches` lists both.")
     page = render(collect(stack, reader, batches, name))
     target = output or Path(f"report-{name}.html")
     with open_output(target) as sink:

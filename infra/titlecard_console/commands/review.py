@@ -152,7 +152,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
             )
             if done is None:
                 left += 1
-                say(f"{correction.row.video} was answered by somebody else in the meantime. It is left as it is.")
+                say(f"{correction.row.video} was answered by somebody else in the meantime. It was left unchanged.")
             written += done is not None
     say(f"{pluralize(written, 'change')} applied, {pluralize(left, 'row')} left because of a conflict or a mistake.")
     if left:
@@ -231,7 +231,7 @@ def correct(
     if nobody and names:
         raise CommandError("--nobody and --presenter contradict each other.")
     if title is None and not names and not nobody:
-        raise CommandError("Give what is right: --title, --presenter or --nobody.")
+        raise CommandError("Give the correction: --title, --presenter or --nobody.")
     if title is not None and not review_sheet.tidy(title):
         raise CommandError("--title is empty: write the clean title, or leave the option out to keep the present one.")
     stack = stacks.find(stack_name, state)

@@ -48,7 +48,7 @@ def show(
         for batch, row in results.rows_of(project, video)
     ]
     if summary == VideoSummary() and not rows:
-        raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
+        raise CommandError(f"Nothing is known about {video!r} in the project {project!r}: is --project right?")
     records = stacks.stores(stack).grants.records(project, video)
     if as_json:
         answer = summary.answer

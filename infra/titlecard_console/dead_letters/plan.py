@@ -38,7 +38,7 @@ def plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
     yield from counted(
         (len(rows) - len(asked) - closed.total(), "of them: the local tier answers, at no cost"),
         *((number, f"of them: ended without a request, since {why}") for why, number in closed.items()),
-        (counts[Kind.ENDED], "not sent: parsed or waiting in the meantime, so only the dead letter is deleted"),
+        (counts[Kind.ENDED], "not sent: the video has been parsed or waits, so only its dead letter is deleted"),
         (len(lost), "not sent: the message is lost, and the manifest was deleted or cannot be read"),
         (counts[Kind.UNREADABLE], "not sent: the message cannot be read; see `titlecard dlq show ID`, `dlq discard`"),
         (len(uploads), "sent to ingest again; the batch of an upload has its own limits"),
@@ -54,7 +54,7 @@ def plan_of_discard(letters: Sequence[DeadLetter]) -> Iterator[str]:
     counts = Counter(letter.kind for letter in letters)
     yield from counted(
         (counts[Kind.STRAYED], "of them: the row has not ended, and is recorded as dead"),
-        (counts[Kind.ENDED], "of them: the row was parsed or waits in the meantime, and stays as it is"),
+        (counts[Kind.ENDED], "of them: the row has been parsed or waits, and stays as it is"),
         (counts[Kind.UPLOAD], "of them: an upload; if its batch has begun, only `titlecard cancel` ends it"),
     )
 
@@ -98,7 +98,7 @@ def differences(letters: Sequence[DeadLetter]) -> list[str]:
             "row",
             "that has not ended: SQS moved its message, or a redrive was killed before it sent it",
         ),
-        (counts[Kind.ENDED], "letter", "of a row that was parsed or waits in the meantime: a redrive deletes it"),
+        (counts[Kind.ENDED], "letter", "of a row that has been parsed or waits: a redrive deletes it"),
     )
     found = [f"{pluralize(number, what)} {sentence}." for number, what, sentence in sentences if number]
     return [*found, *errors(letters)]

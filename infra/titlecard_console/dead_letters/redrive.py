@@ -43,7 +43,8 @@ TRIES = 3
 """The most times that a grant is tried while other writes interfere."""
 
 NAME_CHARACTERS = 200
-"""More characters than the name of a batch has. DynamoDB refuses keys of more than 2,048 bytes, and the whole call."""
+"""The most characters of a batch's name that is looked up; no batch has a longer one. DynamoDB refuses a key of more
+than 2,048 bytes, and with it the whole call."""
 
 UPLOAD = "upload_not_taken"
 MOVED = "moved_by_sqs"
@@ -190,7 +191,7 @@ class Redriver:
             yield letter, "removed" if letter.kind is Kind.ENDED else "sent"
 
     def discard(self, letters: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[tuple[DeadLetter, str]]:
-        """Write a copy of dead letters to the disk, then make their rows dead for good and delete their messages.
+        """Write a copy of dead letters to the disk, then make their rows dead permanently and delete their messages.
 
         The row comes first: after a crash in between, its message is still listed. In the other order, the audit would
         send a row again that had not ended.
@@ -258,7 +259,7 @@ class Redriver:
             batch, error = (found, seen.error) if isinstance(found, Batch) else (None, seen.error or found.error)
             kind = _kind_of(seen)
             is_unsent = kind is Kind.STRAYED and key in unsent and seen.redriven_at != ""
-            if not (queued or seen.error or is_unsent or kind is Kind.DEAD):  # the index lags behind
+            if not (queued or seen.error or is_unsent or kind is Kind.DEAD):  # the index was not up to date
                 continue
             video = its[0][1].video if its else None
             name = (video.id if video else seen.video) or f"{seen.batch}#{seen.number}"

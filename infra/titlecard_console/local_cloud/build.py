@@ -53,7 +53,7 @@ def build(say: Callable[[str], None] = lambda _step: None) -> Path:
         say: takes a sentence for people before each slow step.
 
     Raises:
-        CloudError: the build failed, with the output of `functions/build`; or MiniStack, whose interpreter
+        CloudError: the build failed; the message has the output of `functions/build`. Or MiniStack, whose interpreter
             compiles the artefacts, cannot be set up.
     """
     environment.set_up(say)

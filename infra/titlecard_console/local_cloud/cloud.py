@@ -102,8 +102,8 @@ class State:
                 waited = time.monotonic() - asked
                 if waited > (LOOK_SECONDS if self._cloud.exists() else LEAVE_SECONDS):
                     raise CloudError(
-                        f"a cloud is running on {self.folder} already (`titlecard up`, or another run): stop it first, "
-                        "or name another folder with --state"
+                        f"A cloud is already running on {self.folder} (`titlecard up`, or another run): stop it first, "
+                        "or name another folder with --state."
                     )
                 time.sleep(0.1)
             self.forget()  # left by a cloud that was killed

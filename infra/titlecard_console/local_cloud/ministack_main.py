@@ -33,8 +33,8 @@ COLLECTED_AFTER = (100_000, 20, 100)
 as millions of small objects, and each full collection delays every request."""
 
 WAKE_GAP_SECONDS = 0.005
-"""Seconds that MiniStack's event sources sleep after a useless wake-up (50 ms by default): every write to a table with
-a stream wakes them, and the next batch of messages would wait that long."""
+"""Seconds that MiniStack's event sources sleep after a useless wake-up, instead of 0.05. Every write to a table with a
+stream wakes them, and the next batch of messages waits until they have slept."""
 
 
 PACKAGES_OF = ".packages"

@@ -133,7 +133,7 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
     by_lower = {it.lower(): it for it in known}
     near = [by_lower[it] for it in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
     near += [it for it in known if name.lower() in it.lower() and it not in near]
-    hint = f"near it are {', '.join(near)}" if near else f"there are {', '.join(sorted(known))}"
+    hint = f"similar names are {', '.join(near)}" if near else f"its parameters are {', '.join(sorted(known))}"
     return f"template.yaml has no parameter {name!r}; {hint}."
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// The rows stand in the page as JSON. Text reaches the page through textContent alone, so markup in it stays text.
+// The page contains the rows as JSON. Text is set through textContent alone, so markup in it stays text.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const rows = data.rows, PAGE = 100;

@@ -182,7 +182,7 @@ def check_length(video: str, title: str, presenters: Sequence[str]) -> None:
     """
     if sum(len(text.encode()) for text in (title, *presenters)) > ANSWER_MAX_BYTES:
         raise AnswerTooLong(
-            f"{video} is left as it is: its title and presenters would have more than {ANSWER_MAX_BYTES:,} bytes. "
+            f"{video} was left unchanged: its title and presenters would have more than {ANSWER_MAX_BYTES:,} bytes. "
             "Shorten them."
         )
 
