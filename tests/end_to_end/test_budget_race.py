@@ -67,7 +67,7 @@ def test_every_racer_took_part(race: Race) -> None:
     assert sum(racer["granted"] for racer in race.racers) > ROOM // NEED.micro_usd  # settling has made room for more
 
 
-def test_the_budget_was_never_passed_by_a_micro_dollar(race: Race) -> None:
+def test_the_budget_was_never_exceeded_by_a_micro_dollar(race: Race) -> None:
     assert BUDGET.daily.micro_usd == ROOM
     assert 0 < race.highest <= ROOM
 

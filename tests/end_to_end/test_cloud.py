@@ -110,7 +110,7 @@ def test_the_stack_itself_refuses_numbers_that_clash(artefacts: Path, tmp_path: 
         ministack.close()
 
 
-def test_numbers_that_clash_are_refused_before_anything_is_started(start: Start, tmp_path: Path) -> None:
+def test_clashing_numbers_are_refused_before_anything_is_started(start: Start, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="VisibilitySeconds"):
         start({"VisibilitySeconds": "100"}, state=tmp_path / "never")
     assert not (tmp_path / "never").exists()
@@ -129,7 +129,7 @@ def test_one_state_folder_has_one_cloud_and_others_find_it(shared: Running, star
         start(state=shared.state)
 
 
-def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the_model(
+def test_the_functions_see_only_the_model_settings_of_the_callers_environment(
     start: Start, artefacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "of-the-caller")  # it does not exist, and must not be read

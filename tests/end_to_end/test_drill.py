@@ -85,13 +85,13 @@ def drill(stack: Stack, provider: Witness) -> Drill:
     return Drill(stack, provider, upload, summary, story, refused, left, again, operator)
 
 
-def test_the_summary_knows_all_that_died_by_cause(drill: Drill) -> None:
+def test_the_summary_groups_every_dead_letter_by_cause(drill: Drill) -> None:
     assert drill.summary.code == 3, drill.summary.told
     counts = {group["cause"]: (group["count"], group["attempts"]) for group in drill.summary.lines}
     assert counts == {"connection_lost": (BAD, BAD * CAP), "provider_error": (WORN, WORN * CAP)}
 
 
-def test_the_story_of_a_video_has_every_attempt_with_its_fault(drill: Drill) -> None:
+def test_the_history_of_a_video_has_every_attempt_with_its_fault(drill: Drill) -> None:
     (told,) = drill.story.lines
     events = [event["event"] for chapter in told["story"] for event in chapter["history"]]
     assert events == ["claimed", "provider_error"] * CAP

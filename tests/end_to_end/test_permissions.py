@@ -165,7 +165,7 @@ def test_every_call_is_allowed_by_a_statement(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize(("policy", "sid"), shipped_statements())
-def test_every_right_that_a_statement_gives_is_used(recorded: Recorded, policy: str, sid: str) -> None:
+def test_every_permission_that_a_statement_grants_is_used(recorded: Recorded, policy: str, sid: str) -> None:
     (statement,) = [it for it in recorded.statements if (it.policy, it.sid) == (policy, sid)]
     used = {it.action for it in recorded.calls if statement.allows(it)}
     unused = {

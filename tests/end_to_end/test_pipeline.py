@@ -78,7 +78,7 @@ def test_a_manifest_that_a_command_uploads_becomes_talks(stack: Stack, provider:
     assert sum(provider.asked("Console").values()) == 12
 
 
-def test_a_json_array_that_is_put_by_hand_becomes_talks(stack: Stack) -> None:
+def test_a_json_array_that_is_uploaded_by_hand_becomes_talks(stack: Stack) -> None:
     content = array(videos(7, "Array"))
     upload = stack.put("by-hand/list.json", content)
     batch = stack.finished(upload)
@@ -128,7 +128,7 @@ def test_a_message_that_is_not_a_row_becomes_a_dead_letter_with_its_reason(stack
 # ------------------------------------------------------------------------------------------- nothing is paid for twice
 
 
-def test_the_same_file_again_is_talks_again_and_costs_nothing(stack: Stack, provider: Witness) -> None:
+def test_the_same_file_uploaded_again_becomes_talks_and_costs_nothing(stack: Stack, provider: Witness) -> None:
     content = lines(videos(11, "Twice"))
     first = stack.put("twice/list.jsonl", content)
     stack.finished(first)
@@ -212,7 +212,7 @@ def test_two_versions_pay_once_for_each_title_that_they_share(
 # ------------------------------------------------------------------------------------------------------------ waiting
 
 
-def test_a_deferred_video_continues_when_the_provider_said_and_is_parsed(stack: Stack, provider: Witness) -> None:
+def test_a_deferred_video_continues_at_the_providers_time_and_is_parsed(stack: Stack, provider: Witness) -> None:
     provider.fail("rate_limit")  # with Retry-After: 7
     upload = stack.put("put-off/list.jsonl", lines(videos(4, "Put off")))
     stack.until(lambda: stack.states(upload) == {RowState.DEFERRED: 1, RowState.PARSED: 3}, "one of four is put off")
@@ -226,7 +226,7 @@ def test_a_deferred_video_continues_when_the_provider_said_and_is_parsed(stack: 
     assert stack.attempts("put-off", waiting) == 1
 
 
-def test_at_its_limit_of_requests_a_batch_leaves_the_rest_deferred_with_the_reason(
+def test_rows_beyond_a_batchs_limit_of_requests_are_deferred_with_the_reason(
     stack: Stack, provider: Witness
 ) -> None:
     upload = stack.put("limited/list.jsonl", lines(videos(8, "Limited")), {"limit-requests": "3"})
@@ -263,7 +263,7 @@ def test_exactly_the_rows_whose_messages_were_lost_are_sent_again(stack: Stack, 
 # ----------------------------------------------------------------------------------------------------- what comes out
 
 
-def test_a_site_that_listens_hears_of_a_finished_batch_and_finds_its_talks(stack: Stack) -> None:
+def test_a_subscriber_receives_the_event_of_a_finished_batch_and_finds_its_talks(stack: Stack) -> None:
     heard = _listener(stack)
     content = lines(videos(5, "Listened"))
     upload = stack.put("listened/list.jsonl", content)

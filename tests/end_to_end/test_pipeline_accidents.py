@@ -177,7 +177,7 @@ def test_neighbours_of_a_killed_request_are_not_asked_about_again(
     assert list(provider.asked("Deadly").values()) == [1] * 9
 
 
-def test_a_batch_whose_worker_was_killed_ends_right(stack: Stack, killed_parser: Upload) -> None:
+def test_a_batch_whose_worker_was_killed_ends_correctly(stack: Stack, killed_parser: Upload) -> None:
     stack.settled(killed_parser, 10)
     assert _talks(stack, killed_parser) == answers(_with_a_fatal_one())
 
@@ -214,7 +214,7 @@ def test_a_message_that_the_queue_refuses_for_a_moment_is_sent_again(
     assert list(provider.asked("Briefly").values()) == [1] * 10
 
 
-def test_a_message_that_the_queue_refuses_for_long_is_sent_when_ingest_comes_back(
+def test_a_message_that_the_queue_refuses_for_long_is_sent_when_ingest_runs_again(
     stack: Stack, provider: Witness, refused_for_long: Upload
 ) -> None:
     stack.settled(refused_for_long, 10)
@@ -222,7 +222,7 @@ def test_a_message_that_the_queue_refuses_for_long_is_sent_when_ingest_comes_bac
     assert list(provider.asked("For long").values()) == [1] * 10
 
 
-def test_two_versions_that_come_at_once_end_with_the_newer(stack: Stack, race: list[Upload]) -> None:
+def test_two_versions_uploaded_at_once_end_with_the_newer(stack: Stack, race: list[Upload]) -> None:
     older, newer = race
     stack.settled(older, 20)
     stack.settled(newer, 30)
@@ -231,7 +231,7 @@ def test_two_versions_that_come_at_once_end_with_the_newer(stack: Stack, race: l
     assert {stack.pointed_at("race", f"v{number}") for number in range(1, 31)} == {newer.batch}
 
 
-def test_two_versions_that_come_at_once_pay_once(stack: Stack, provider: Witness, race: list[Upload]) -> None:
+def test_two_versions_uploaded_at_once_pay_once(stack: Stack, provider: Witness, race: list[Upload]) -> None:
     for upload, rows in zip(race, (20, 30), strict=True):
         stack.settled(upload, rows)
     assert list(provider.asked("Race").values()) == [1] * 30

@@ -111,7 +111,7 @@ def test_the_poison_is_dead_after_exactly_the_receives_that_the_queue_allows(
 
 
 @pytest.mark.parametrize("poison", ["hangs", "kills"])
-def test_the_poison_lies_in_the_dead_letter_queue_with_the_reason_that_the_catalog_has(
+def test_the_poison_is_in_the_dead_letter_queue_with_the_catalogs_reason(
     stack: Stack, poisons: dict[str, Upload], poison: str
 ) -> None:
     reasons = [letter.reason for letter in stack.dead_letters() if poison in letter.body]

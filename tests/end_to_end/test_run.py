@@ -153,7 +153,7 @@ def stack(artefacts: Path, state: Path, told: Path) -> Iterator[Stack]:  # noqa:
     assert not left_behind(state)
 
 
-def test_run_writes_the_contracts_lines_in_the_manifests_order_and_nothing_else(
+def test_run_writes_lines_with_the_documented_fields_in_the_manifests_order_and_nothing_else(
     stack: Stack, state: Path, tmp_path: Path
 ) -> None:
     content = lines(reversed(videos(25)))
@@ -166,7 +166,7 @@ def test_run_writes_the_contracts_lines_in_the_manifests_order_and_nothing_else(
     assert stack.batches("order")
 
 
-def test_run_and_parse_write_the_same_lines_where_there_is_no_key(stack: Stack, state: Path) -> None:
+def test_run_and_parse_write_the_same_lines_without_a_key(stack: Stack, state: Path) -> None:
     done = ran_here("run", SAMPLE, "--state", state, "--project", "sample")
     assert done.data == ran_here("parse", SAMPLE).data
     assert stack.batches("sample")
@@ -179,7 +179,7 @@ def test_without_a_key_run_says_so_once(manifest: Path, state: Path) -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_several_manifests_come_out_one_after_the_other_also_under_one_name(state: Path, tmp_path: Path) -> None:
+def test_several_manifests_are_written_in_order_even_under_one_name(state: Path, tmp_path: Path) -> None:
     paths, name = [], os.fsdecode(b"caf\xe9.json")  # in Latin-1, so it cannot be printed as it is
     for folder, write in (("a", lines), ("b", array)):
         (tmp_path / folder).mkdir()
@@ -190,7 +190,7 @@ def test_several_manifests_come_out_one_after_the_other_also_under_one_name(stat
 
 
 @pytest.mark.usefixtures("stack")
-def test_run_writes_to_a_file_where_one_is_named(manifest: Path, state: Path, tmp_path: Path) -> None:
+def test_run_writes_to_a_file_if_one_is_named(manifest: Path, state: Path, tmp_path: Path) -> None:
     done = ran_here("run", manifest, "--state", state, "--output", tmp_path / "talks.jsonl")
     written = (tmp_path / "talks.jsonl").read_text(encoding="utf-8").splitlines()
     assert (done.code, done.data) == (0, "")

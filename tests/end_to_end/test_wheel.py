@@ -91,7 +91,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(python.with_name("titlecard"), folder / "work", environment)
 
 
-def test_version_is_the_librarys(installed: Installed) -> None:
+def test_version_is_that_of_the_library(installed: Installed) -> None:
     assert installed.ran("--version").data == f"titlecard {titlecard.__version__}\n"
 
 
@@ -101,7 +101,7 @@ def test_parse_gives_the_talks(installed: Installed) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "estimate"])
-def test_manifest_is_judged_without_a_cloud(installed: Installed, command: str) -> None:
+def test_manifest_is_checked_without_a_cloud(installed: Installed, command: str) -> None:
     done = installed.ran(command, "list.jsonl", "--json")
     assert (done.code, len(done.lines)) == (0, 1), done.told
 

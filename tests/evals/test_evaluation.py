@@ -27,13 +27,13 @@ def test_punctuation_accents_and_case_make_no_difference() -> None:
     assert norm("  Zoë's “Talk”! ") == norm("zoe s talk")
 
 
-def test_a_row_is_right_where_title_and_presenters_are() -> None:
+def test_a_row_is_right_if_its_title_and_its_presenters_are() -> None:
     answers = [result(), result(title="Linkers"), result(names=()), result(names=("ADA BYRON",))]
     scores = score([case(n) for n in range(4)], answers)
     assert (scores.groups["all"].title, scores.groups["all"].presenters, scores.groups["all"].both) == (0.75, 0.75, 0.5)
 
 
-def test_a_name_that_nobody_expected_is_an_invention() -> None:
+def test_an_unexpected_name_counts_as_invented() -> None:
     scores = score([case(1, names=(), kind="no_names"), case(2)], [result(names=("Eve Mallory",)), result()])
     assert (scores.groups["no_names"].invented, scores.groups["names_in_title"].invented) == (1.0, 0.0)
 

@@ -92,7 +92,7 @@ def test_ingest_continues_after_a_crash_of_the_audit_at_any_call(clients: AwsCli
         pytest.fail("a resume of more than 20 calls")
 
 
-def test_a_batch_whose_message_may_yet_come_again_is_left_alone(world: World) -> None:
+def test_a_batch_whose_message_may_still_be_redelivered_is_left_alone(world: World) -> None:
     killed(world)
     world.clock.forward(NUMBERS["IngestVisibilitySeconds"])
     assert world.sweeper().run() == {}
@@ -194,7 +194,7 @@ def test_a_crash_between_sending_and_marking_sends_twice_and_loses_nothing(world
     assert world.sent() == sorted([*messages, *messages], key=lambda it: it.row)
 
 
-def test_rows_are_not_taken_for_lost_while_there_is_a_long_queue(world: World) -> None:
+def test_rows_do_not_count_as_lost_while_the_queue_is_long(world: World) -> None:
     _, messages = opened(world, 12)
     world.queue.send(messages[:10])
     world.queue.send(messages[10:])

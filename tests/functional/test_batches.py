@@ -219,7 +219,7 @@ def test_a_file_that_is_not_a_manifest_ends_with_code_two_and_the_reason(world: 
     assert "PDF" in done.stderr
 
 
-def test_watching_ends_when_all_the_rest_waits_for_a_person(world: World, console: Console) -> None:
+def test_watching_ends_when_all_remaining_videos_wait_for_a_person(world: World, console: Console) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="batch_limit: reached", due=None, now=world.clock())
     done = console.type("watch", batch.id)

@@ -79,7 +79,7 @@ def test_a_closed_breaker_gives_no_probe(case: Case) -> None:
     assert not case.take("nobody asked")
 
 
-def test_a_probe_that_outlives_its_worker_makes_way_and_not_a_moment_earlier(case: Case) -> None:
+def test_a_probe_makes_way_as_soon_as_its_worker_must_have_ended_and_no_earlier(case: Case) -> None:
     case.open()
     case.take("dead", lasts=MINUTE)
     case.world.clock.forward(60)
@@ -184,7 +184,7 @@ def test_a_breaker_keeps_the_time_at_which_it_first_opened(case: Case) -> None:
     assert (case.breaker.since, case.breaker.why) == (first, "still a wrong key")
 
 
-def test_an_open_breaker_may_be_prolonged_and_never_shortened(case: Case) -> None:
+def test_an_open_breaker_may_be_extended_and_never_shortened(case: Case) -> None:
     case.open("for minutes", 5 * MINUTE)
     case.open("for a minute", MINUTE)
     assert (case.breaker.why, case.breaker.probe_at) == ("for minutes", stamp(case.now + 5 * MINUTE))

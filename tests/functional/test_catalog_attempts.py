@@ -102,7 +102,7 @@ def test_a_lease_holds_up_to_its_very_end(world: World, message: Message) -> Non
     assert isinstance(claim(world, message, "next"), Attempt)
 
 
-def test_a_lease_that_ran_out_may_be_claimed_and_counts(world: World, message: Message) -> None:
+def test_a_video_whose_lease_expired_may_be_claimed_and_the_attempt_counts(world: World, message: Message) -> None:
     claimed(world, message, "first")
     world.clock.forward(LEASE_SECONDS + 1)
     assert claimed(world, message, "second").number == 2
@@ -207,7 +207,7 @@ def test_the_model_talk_replaces_a_sure_local_one(world: World, message: Message
         TALK,
     ],
 )
-def test_a_claim_is_refused_exactly_where_the_stored_talk_answers(
+def test_a_claim_is_refused_exactly_if_the_stored_talk_answers(
     world: World, message: Message, talk: Talk | None, policy: Policy
 ) -> None:
     if talk:
@@ -252,7 +252,7 @@ def test_an_attempt_that_has_ended_is_not_given_back(world: World, message: Mess
     assert entry(world, message).attempts == 1
 
 
-def test_an_attempt_that_is_given_back_takes_no_other_event_out_of_the_history(world: World, message: Message) -> None:
+def test_an_attempt_that_is_given_back_removes_no_other_event_from_the_history(world: World, message: Message) -> None:
     fail(world, claimed(world, message))
     attempt = claimed(world, message, "again")
     assert not world.catalog.give_back(replace(attempt, claim=0))
@@ -291,7 +291,7 @@ def test_an_attempt_that_failed_is_not_uncounted(world: World, message: Message)
     assert entry(world, message) == before
 
 
-def test_an_attempt_that_nobody_followed_is_not_uncounted(world: World, message: Message) -> None:
+def test_an_attempt_without_a_later_claim_is_not_uncounted(world: World, message: Message) -> None:
     attempt = claimed(world, message)
     assert not world.catalog.uncount(attempt)
     assert entry(world, message).attempts == 1
@@ -303,7 +303,7 @@ def test_giving_an_attempt_back_ends_its_lease(world: World, message: Message) -
 
 
 @pytest.mark.parametrize("end", ["answer", "fail", "give_back"])
-def test_an_attempt_whose_lease_went_to_another_ends_nothing(world: World, message: Message, end: str) -> None:
+def test_an_attempt_that_lost_its_lease_ends_nothing(world: World, message: Message, end: str) -> None:
     late = claimed(world, message, "late")
     world.clock.forward(LEASE_SECONDS + 1)
     claimed(world, message, "next")
@@ -330,7 +330,7 @@ def test_an_end_whose_answer_was_lost_is_written_once(world: World, message: Mes
     assert (len(found.history), found.attempts) == ((0, 0) if end == "give_back" else (2, 1))
 
 
-def test_an_attempt_may_end_after_its_lease_ran_out_if_nobody_took_it(world: World, message: Message) -> None:
+def test_an_attempt_may_end_after_its_lease_expired_if_no_worker_claimed_the_video(world: World, message: Message) -> None:
     attempt = claimed(world, message)
     world.clock.forward(LEASE_SECONDS + 1)
     assert world.catalog.answer(attempt, TALK, charged=BILLED, now=world.clock())

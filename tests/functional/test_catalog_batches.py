@@ -73,7 +73,7 @@ def test_a_second_opener_sees_the_lease_of_the_first(world: World) -> None:
     assert opened(world, "second").lease == "first"
 
 
-def test_a_lease_that_ran_out_goes_to_the_second_opener(world: World) -> None:
+def test_an_expired_lease_goes_to_the_second_opener(world: World) -> None:
     opened(world, "first")
     world.clock.forward(LEASE_SECONDS + 1)
     assert opened(world, "second").lease == "second"
@@ -85,7 +85,7 @@ def test_a_lease_holds_up_to_its_very_end(world: World) -> None:
     assert opened(world, "second").lease == "first"
 
 
-def test_a_takeover_removes_what_was_wrong(world: World) -> None:
+def test_a_takeover_removes_the_recorded_reason(world: World) -> None:
     assert world.catalog.record_reason(opened(world, "first"), "see the log")
     world.clock.forward(LEASE_SECONDS + 1)
     assert opened(world, "second").reason is None
@@ -209,7 +209,7 @@ def test_a_worker_that_lost_the_lease_changes_nothing(
         (_refuse, BatchState.REFUSED),
     ],
 )
-def test_a_step_whose_answer_was_lost_is_done(
+def test_a_step_whose_answer_was_lost_counts_as_done(
     world: World, step: Callable[[Catalog, Batch, World], None], state: BatchState
 ) -> None:
     batch = sending(world)
@@ -220,7 +220,7 @@ def test_a_step_whose_answer_was_lost_is_done(
         assert world.catalog.batch(batch.id).state is state
 
 
-def test_the_end_of_pass_2_whose_answer_was_lost_is_done_even_if_the_batch_is_finished_meanwhile(world: World) -> None:
+def test_an_end_of_pass_2_whose_answer_was_lost_counts_even_if_the_batch_has_been_finished(world: World) -> None:
     batch = sending(world)
     world.catalog.all_sent(batch, now=world.clock())
     assert world.catalog.finish(world.catalog.batch(batch.id))
@@ -261,7 +261,7 @@ def test_a_batch_whose_messages_are_all_sent_forgets_the_lease_and_the_restarts_
     assert (batch.audit_rounds, batch.audited_rows) == (0, 0)
 
 
-def test_a_refused_batch_says_why_and_is_on_no_agenda(world: World) -> None:
+def test_a_refused_batch_has_its_reason_and_is_on_no_agenda(world: World) -> None:
     batch = opened(world)
     world.catalog.refuse(batch, "The file is a PDF.")
     refused = world.catalog.batch(batch.id)
@@ -274,7 +274,7 @@ def test_a_finished_batch_is_on_no_agenda(world: World) -> None:
     assert list(world.catalog.open_batches()) == []
 
 
-def test_a_batch_that_is_still_sent_cannot_be_finished(world: World) -> None:
+def test_a_batch_that_is_still_being_sent_cannot_be_finished(world: World) -> None:
     batch = sending(world)
     assert not world.catalog.finish(batch)
     assert world.catalog.batch(batch.id).state is BatchState.SENDING
@@ -383,7 +383,7 @@ def cancelled(world: World) -> Batch:
     ("state", "is_raised"),
     [(opened, False), (sending, True), (open_, True), (finished, True), (refused, False), (cancelled, False)],
 )
-def test_a_limit_is_raised_where_the_batch_may_still_spend(
+def test_a_limit_is_raised_only_if_the_batch_may_still_spend(
     world: World, state: Callable[[World], Batch], *, is_raised: bool
 ) -> None:
     batch = state(world)

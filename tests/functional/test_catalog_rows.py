@@ -157,7 +157,7 @@ def test_rows_of_two_batches_with_one_video_end_in_one_go(world: World) -> None:
     assert outcomes == [RowState.PARSED, RowState.SUPERSEDED]
 
 
-def test_a_dead_row_says_why(world: World, batch: Batch, message: Message) -> None:
+def test_a_dead_row_has_its_reason(world: World, batch: Batch, message: Message) -> None:
     end(world, dead(batch, message))
     (row,) = world.catalog.rows(batch)
     assert (row.state, row.reason, row.due) == (RowState.DEAD, "bad_request: it said no", None)
@@ -306,7 +306,7 @@ def test_a_row_in_a_state_that_this_version_does_not_know_stays_as_it_is(
     assert world.db.get_item(TableName=world.names["CatalogTable"], Key=row_key(batch.id, message.row))["Item"] == item
 
 
-def test_a_look_up_of_nothing_asks_nothing(world: World) -> None:
+def test_a_look_up_of_nothing_makes_no_call(world: World) -> None:
     before = len(world.wire.calls)
     assert world.catalog.look_up([]) == []
     assert len(world.wire.calls) == before
@@ -412,7 +412,7 @@ def test_a_table_that_stays_throttled_raises_catalog_busy(
         end(world, parsed(batch, Message(batch=batch.id, project=PROJECT, row=1, video=videos(1)[0])))
 
 
-def test_a_statement_that_is_refused_for_good_is_an_error(
+def test_a_statement_that_dynamodb_refuses_is_an_error(
     world: World, batch: Batch, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = {"Error": {"Code": "AccessDenied", "Message": "no"}}
@@ -442,7 +442,7 @@ def due(world: World) -> list[DeferredRow]:
     return [it for it in found if isinstance(it, DeferredRow)]
 
 
-def test_a_row_that_was_survived_alone_is_no_longer_marked_as_alone(world: World, message: Message) -> None:
+def test_a_row_that_its_worker_survived_is_no_longer_marked_as_alone(world: World, message: Message) -> None:
     world.catalog.mark_started(message, now=world.clock(), alone="token")
     world.catalog.mark_survived(message)
     assert (standing(world, message).began, standing(world, message).alone) == (stamp(world.clock()), "")
@@ -504,7 +504,7 @@ def test_a_long_message_is_stored_compressed_and_a_short_one_as_it_is() -> None:
     assert [unpacked(packed(it)) for it in (short, long)] == [it.model_dump_json() for it in (short, long)]
 
 
-def test_a_row_for_a_person_that_cannot_be_read_is_looked_at_again_another_day(world: World, batch: Batch) -> None:
+def test_an_unreadable_row_that_waits_for_a_person_can_be_postponed(world: World, batch: Batch) -> None:
     (message,) = (Message(batch=batch.id, project=PROJECT, row=1, video=it) for it in videos(1))
     assert defer(world, message, None)
     change: dict[str, Any] = {"UpdateExpression": "SET body = :b", "ExpressionAttributeValues": {":b": "{"}}
@@ -530,13 +530,13 @@ def test_a_requeued_row_is_marked(world: World, message: Message) -> None:
     assert (found.row, found.began) == (RowState.QUEUED, stamp(world.clock()))
 
 
-def test_the_mark_goes_when_the_row_ends(world: World, batch: Batch, message: Message) -> None:
+def test_the_mark_is_removed_when_the_row_ends(world: World, batch: Batch, message: Message) -> None:
     world.catalog.mark_started(message, now=world.clock(), alone="locally")
     end(world, parsed(batch, message))
     assert standing(world, message).began == ""
 
 
-def test_the_mark_goes_when_the_row_is_deferred(world: World, message: Message) -> None:
+def test_the_mark_is_removed_when_the_row_is_deferred(world: World, message: Message) -> None:
     world.catalog.mark_started(message, now=world.clock(), alone="locally")
     defer(world, message)
     found = standing(world, message)
@@ -570,7 +570,7 @@ def test_a_row_is_marked_again_at_each_receive(world: World, message: Message) -
         assert (found.began, found.alone) == (stamp(world.clock()), alone)
 
 
-def test_a_mark_never_wakes_a_row_that_waits(world: World, message: Message) -> None:
+def test_a_mark_never_requeues_a_deferred_row(world: World, message: Message) -> None:
     defer(world, message)
     world.catalog.mark_started(message, now=world.clock(), alone="locally")
     assert standing(world, message).row is RowState.DEFERRED

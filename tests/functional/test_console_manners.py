@@ -241,7 +241,7 @@ def test_bad_usage_is_refused_before_any_call_to_aws(
 
 
 @pytest.mark.parametrize(("words", "policy"), [(["--set", "TierPolicy=model"], "model"), ([], "auto")])
-def test_a_parameter_given_with_set_wins(
+def test_a_parameter_given_with_set_takes_precedence(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -400,7 +400,7 @@ def test_a_closed_standard_output_is_reported(
     assert "Standard output is closed" in told(capsys, monkeypatch, "doctor", code=2)
 
 
-def test_short_lines_of_text_are_said_to_be_read_as_titles(tmp_path: Path) -> None:
+def test_short_lines_of_text_are_reported_as_a_list_of_titles(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("# Notes\n\nHow to test | Grace Hopper\n", encoding="utf-8")
     (tmp_path / "talks.jsonl").write_text('{"id": "1", "title": "How to test | Grace Hopper"}\n', encoding="utf-8")
     for name, said in (

@@ -110,7 +110,7 @@ def test_a_queryset_is_uploaded_as_a_manifest(site: ModuleType, world: World) ->
     ]
 
 
-def test_results_are_applied_and_what_should_be_looked_at_is_not(site: ModuleType, world: World) -> None:
+def test_results_are_applied_except_those_that_need_review(site: ModuleType, world: World) -> None:
     given(site, "a", "b", "c")
     finish(world, a=talk("Linkers", "Ada Byron"), b=talk("Loaders", review="low_confidence"), c=RowState.DEAD)
     assert act(site, "apply") == "1 talks were applied."

@@ -62,7 +62,7 @@ def test_the_order_of_a_project_stays_when_its_batches_are_finished(world: World
     assert console.said("export", "--project", PROJECT) == before
 
 
-def test_since_gives_what_has_ended_or_was_answered_since(world: World, console: Console) -> None:
+def test_since_selects_rows_that_have_ended_or_were_answered_since(world: World, console: Console) -> None:
     ended(world, {"a": talk("Linkers"), "b": talk("Loaders")})
     world.clock.forward(3600)
     moment = world.clock()

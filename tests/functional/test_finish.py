@@ -101,7 +101,7 @@ def test_ingest_asks_for_a_batch_whose_rows_are_all_refused(world: World) -> Non
 @pytest.mark.parametrize(
     "call", ["titlecard.aws.functions.SweeperFunction.finish", "tests.functional.world.World._invoke"]
 )
-def test_rows_have_ended_although_nobody_can_be_asked(
+def test_rows_end_even_if_the_sweeper_cannot_be_asked(
     world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, call: str, trouble: Exception
 ) -> None:
     def refused(*_: object, **__: object) -> None:
@@ -116,7 +116,7 @@ def test_rows_have_ended_although_nobody_can_be_asked(
     assert len(file_of(world, batch)) == 1
 
 
-def test_rows_have_ended_although_the_item_of_their_batch_cannot_be_read(world: World, tier: ModelTier) -> None:
+def test_rows_end_even_if_the_item_of_their_batch_cannot_be_read(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(1, "sure"))
     read = Catalog.batch
     with pytest.MonkeyPatch.context() as patch:
@@ -139,7 +139,7 @@ def test_rows_have_ended_although_the_item_of_their_batch_cannot_be_read(world: 
     assert world.invoked == []
 
 
-def test_nobody_is_asked_at_the_end_of_an_invocation(world: World, tier: ModelTier) -> None:
+def test_the_sweeper_is_not_asked_near_the_end_of_an_invocation(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(1, "sure"))
     (outcome,) = world.parser(tier).work([received(it) for it in messages], lambda: LEAST_SECONDS).values()
     assert (isinstance(outcome, Done), world.invoked) == (True, [])
@@ -204,7 +204,7 @@ def test_a_batch_is_finished_on_request(world: World, monkeypatch: pytest.Monkey
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers", None]
 
 
-def test_a_request_is_no_run_of_the_schedule(
+def test_a_request_to_finish_does_not_count_as_a_scheduled_run(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch = ended(world, {"a": talk("Linkers")})

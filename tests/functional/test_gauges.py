@@ -67,7 +67,7 @@ def test_a_ledger_that_does_not_answer_does_not_stop_a_sweep(world: World, measu
     assert measured == {"budget": [], "expected": []}
 
 
-def test_an_exception_that_nobody_foresaw_does_not_stop_a_sweep(
+def test_an_unexpected_exception_does_not_stop_a_sweep(
     world: World, measured: dict[str, list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_ledger: Ledger) -> None:

@@ -158,13 +158,13 @@ def cancelled(dead: Dead, monkeypatch: pytest.MonkeyPatch, code: str, times: int
     return tries
 
 
-def test_a_grant_that_meets_other_writers_is_tried_again(dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_that_conflicts_with_other_writers_is_retried(dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = cancelled(dead, monkeypatch, "TransactionConflict", 2)
     assert dead.allow()
     assert (len(tries), dead.seen.state) == (3, RowState.QUEUED)
 
 
-def test_a_grant_that_meets_other_writers_every_time_says_so(dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_that_always_conflicts_with_other_writers_raises_catalog_busy(dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
     cancelled(dead, monkeypatch, "TransactionConflict", 100)
     with pytest.raises(CatalogBusy):
         dead.allow()
@@ -176,7 +176,7 @@ def test_a_grant_that_a_condition_refuses_is_not_tried_again(dead: Dead, monkeyp
     assert len(tries) == 1
 
 
-def test_a_message_that_was_sent_takes_its_row_off_the_list_and_no_row_that_has_moved_on(dead: Dead) -> None:
+def test_a_sent_message_takes_its_row_off_the_list_unless_the_row_has_moved_on(dead: Dead) -> None:
     assert dead.allow()
     unsent = dead.seen
     dead.grants.sent(unsent)

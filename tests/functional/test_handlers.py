@@ -144,7 +144,7 @@ def test_an_event_without_records_does_nothing(
 
 
 @pytest.mark.parametrize("name", ["ingest", "parser", "sweeper"])
-def test_the_template_tells_every_handler_what_it_needs(handlers: Handlers, name: str) -> None:
+def test_the_template_sets_everything_that_a_handler_needs(handlers: Handlers, name: str) -> None:
     handlers.load(name)
 
 
@@ -306,7 +306,7 @@ def test_the_parser_answers_without_a_key(world: World, handlers: Handlers) -> N
     assert [(it.state, it.tier) for it in world.catalog.rows(batch)] == [(RowState.PARSED, Tier.LOCAL)] * 3
 
 
-def test_the_parser_asks_the_model_where_there_is_a_key(
+def test_the_parser_asks_the_model_if_there_is_a_key(
     world: World, handlers: Handlers, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-loopback-0123456789")
@@ -378,7 +378,7 @@ def test_a_silent_queue_costs_the_parser_one_call_and_no_acknowledgement(
     assert len(calls) == 1
 
 
-def test_no_message_is_acknowledged_while_the_catalog_is_not_there(world: World, handlers: Handlers) -> None:
+def test_no_message_is_acknowledged_while_the_catalog_does_not_answer(world: World, handlers: Handlers) -> None:
     _, messages = world.batch(*videos(2))
     handler, event = handlers.load("parser"), queued(world, messages)
     world.wire.cut(Cut.OUTAGE)
@@ -433,7 +433,7 @@ def sample(name: str) -> dict[str, Any]:
     return event
 
 
-def test_the_sample_of_an_uploads_event_is_one_that_ingest_takes(world: World, handlers: Handlers) -> None:
+def test_ingest_accepts_the_sample_event_of_an_upload(world: World, handlers: Handlers) -> None:
     upload = world.put(manifest(videos(2)), name="sample.jsonl")
     event = sample("s3-object-created-via-sqs.json")
     body = json.loads(event["Records"][0]["body"])
@@ -444,7 +444,7 @@ def test_the_sample_of_an_uploads_event_is_one_that_ingest_takes(world: World, h
     assert [it.video for it in world.sent()] == videos(2)
 
 
-def test_the_sample_of_a_message_is_one_that_the_parser_takes(world: World, handlers: Handlers) -> None:
+def test_the_parser_accepts_the_sample_message(world: World, handlers: Handlers) -> None:
     event = sample("work-message.json")
     body = json.loads(event["Records"][0]["body"])
     batch, _ = world.batch(Video.model_validate(body["video"]))
@@ -453,7 +453,7 @@ def test_the_sample_of_a_message_is_one_that_the_parser_takes(world: World, hand
     assert [it.state for it in world.catalog.rows(batch)] == [RowState.PARSED]
 
 
-def test_the_sample_of_the_schedules_event_is_one_that_resume_takes(handlers: Handlers) -> None:
+def test_the_sweeper_accepts_the_sample_event_of_the_schedule(handlers: Handlers) -> None:
     assert handlers.load("sweeper")(sample("sweeper-schedule.json"), plenty()) == {}
 
 

@@ -147,7 +147,7 @@ def test_a_second_worker_learns_how_long_the_first_may_work(world: World) -> Non
     assert contended.value.seconds == 101
 
 
-def test_a_second_worker_comes_again_soon_if_the_first_releases_the_lease_meanwhile(world: World) -> None:
+def test_a_second_worker_retries_soon_if_the_first_releases_the_lease_meanwhile(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     until = world.clock.after(900)
     batch = world.catalog.open_batch(upload, PROJECT, LIMITS, lease="first", until=until, now=world.clock())
@@ -250,7 +250,7 @@ def test_a_file_that_is_not_a_manifest_is_refused_with_a_report(
 
 
 @pytest.mark.parametrize(("content", "write"), [(MIXED, 3), ("%PDF-1.7", 2)], ids=["all sent", "refused"])
-def test_a_lost_answer_to_the_last_write_is_not_taken_for_another_worker(
+def test_a_lost_answer_to_the_last_write_is_not_mistaken_for_another_worker(
     world: World, content: str, write: int
 ) -> None:
     upload = world.put(content)
@@ -384,7 +384,7 @@ def test_continuations_start_at_the_checkpoint_and_send_nothing_twice(world: Wor
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_every_continuation_gets_on_however_little_time_it_has(world: World) -> None:
+def test_every_continuation_makes_progress_however_little_time_it_has(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     for _ in range(10):
         if world.ingest().take(upload, running_out(after=2)):

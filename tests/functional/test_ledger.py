@@ -131,7 +131,7 @@ def test_a_reservation_that_the_batch_refuses_is_charged_nowhere(world: World) -
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
-def test_one_unit_too_little_room_is_too_little(world: World, tight: str) -> None:
+def test_a_reservation_with_one_unit_too_little_room_is_refused(world: World, tight: str) -> None:
     limits = replace(THREE, **{tight: getattr(THREE, tight) - 1})
     assert [fits(world, limits) for _ in range(3)] == [True, True, False]
 
@@ -183,7 +183,7 @@ def test_a_month_may_be_charged_exactly_its_budget(world: World, cap: Cap) -> No
 
 
 @pytest.mark.parametrize("less", [Cap(3 * NEED.tokens - 1, None), Cap(None, 3 * NEED.micro_usd - 1)])
-def test_a_budget_of_one_unit_less_lets_one_request_less_through(world: World, less: Cap) -> None:
+def test_a_budget_of_one_unit_less_allows_one_request_fewer(world: World, less: Cap) -> None:
     assert [fits(world, budget=Budget(less, FREE)) for _ in range(3)] == [True, True, False]
 
 
@@ -260,7 +260,7 @@ def test_a_reservation_of_last_month_is_settled_in_last_month(world: World) -> N
     assert month(world) == other.need
 
 
-def test_a_month_knows_its_days_and_models(world: World) -> None:
+def test_a_month_has_charges_by_day_and_by_model(world: World) -> None:
     world.ledger.settle(reserved(world), Measured(BILLED))
     world.clock.forward(86_400)
     world.ledger.settle(reserved(world), Measured(BILLED))
@@ -320,7 +320,7 @@ def test_a_release_leaves_nothing_charged(world: World) -> None:
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Total(), Amount())
 
 
-def test_spending_in_flight_is_told_apart_from_measured_spending(world: World) -> None:
+def test_open_reservations_are_counted_apart_from_measured_charges(world: World) -> None:
     reserved(world)
     world.ledger.settle(reserved(world), Measured(BILLED))
     spent = world.ledger.spending(BATCH)
@@ -328,7 +328,7 @@ def test_spending_in_flight_is_told_apart_from_measured_spending(world: World) -
     assert spent.measured == Total(1, BILLED.tokens, BILLED.micro_usd)
 
 
-def test_the_bound_of_a_lost_answer_is_told_apart_from_both(world: World) -> None:
+def test_the_bound_of_a_lost_answer_is_counted_apart_from_open_and_measured_charges(world: World) -> None:
     world.ledger.settle(reserved(world), Unmeasured())
     spent = world.ledger.spending(BATCH)
     assert (spent.charged, spent.open, spent.measured) == (NEED, Total(), Total())
@@ -375,7 +375,7 @@ def test_an_earlier_reservation_of_a_cancelled_batch_is_settled(world: World) ->
 
 @pytest.mark.parametrize("at", [1, 2])
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
-def test_a_reservation_without_an_answer_is_none(world: World, how: Cut, at: int) -> None:
+def test_a_reservation_without_an_answer_allows_no_request(world: World, how: Cut, at: int) -> None:
     world.wire.cut(how, at)
     with pytest.raises(LedgerUnavailable):
         reserve(world)
@@ -602,7 +602,7 @@ def test_a_project_without_a_budget_has_none(world: World) -> None:
 
 
 @pytest.mark.parametrize(("by", "is_a_persons"), [("person", True), ("run", False), ("", True)])
-def test_a_run_replaces_no_budget_but_a_runs(world: World, by: str, is_a_persons: bool) -> None:
+def test_a_run_replaces_only_the_budget_of_a_run(world: World, by: str, is_a_persons: bool) -> None:
     assert not world.ledger.budget_is_a_persons("pycon")
     world.ledger.set_budget("pycon", Budget(FREE, Cap(7, None)), by=by, now=world.clock())
     assert world.ledger.budget_is_a_persons("pycon") is is_a_persons
@@ -610,7 +610,7 @@ def test_a_run_replaces_no_budget_but_a_runs(world: World, by: str, is_a_persons
     assert world.ledger.account("pycon", now=world.clock()).budget == Budget(FREE, Cap(7 if is_a_persons else 8, None))
 
 
-def test_a_budget_takes_the_place_of_the_one_before(world: World) -> None:
+def test_a_budget_replaces_the_previous_one(world: World) -> None:
     world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by="person", now=world.clock())
     assert world.ledger.account(PROJECT, now=world.clock()).budget == Budget(FREE, Cap(7, None))
 
@@ -632,7 +632,7 @@ class Unread(Unreliable):
 
 
 @pytest.mark.parametrize("partition", ["budgets", "pauses", "breakers"])
-def test_an_account_of_which_a_part_was_not_read_is_unknown(world: World, partition: str) -> None:
+def test_an_account_that_was_read_only_in_part_is_unknown(world: World, partition: str) -> None:
     client: Any = Unread(world.clients.ledger, partition)
     with pytest.raises(LedgerUnavailable, match="throttled"):
         Ledger(client, world.names["LedgerTable"]).account(PROJECT, now=world.clock())
@@ -667,7 +667,7 @@ def account_in_list(world: World, project: str) -> Account:
     return account
 
 
-def test_the_pause_of_all_projects_is_told_from_that_of_one(world: World) -> None:
+def test_the_pause_of_all_projects_is_distinguished_from_that_of_one(world: World) -> None:
     world.ledger.pause(PROJECT, now=world.clock())
     assert not world.ledger.account(PROJECT, now=world.clock()).all_paused
     assert not account_in_list(world, PROJECT).all_paused
@@ -697,7 +697,7 @@ def test_the_pause_of_one_project_is_not_that_of_another(world: World) -> None:
     assert not world.ledger.account(PROJECT, now=world.clock()).paused_at
 
 
-def test_every_project_that_has_anything_is_listed(world: World) -> None:
+def test_every_project_with_a_budget_a_pause_or_a_breaker_is_listed(world: World) -> None:
     world.ledger.pause("*", now=world.clock())
     world.ledger.open_breaker("pycon", "a wrong key", probe_at=None, now=world.clock())
     assert list(world.ledger.accounts()) == ["*", PROJECT, "pycon"]

@@ -374,7 +374,7 @@ def test_spend_says_why_a_budget_cannot_be_read(project: Project, console: Conso
     assert ("daily_tokens = 'x'" in first, second.endswith("runs")) == (True, True)
 
 
-def test_spend_of_nothing_is_empty(world: World, console: Console) -> None:
+def test_spend_is_empty_if_nothing_was_charged(world: World, console: Console) -> None:
     assert console.objects("spend", "--by", "batch", "--json") == []
     assert world.ledger.window(PROJECT, world.clock()) == (Total(), Amount())
 
@@ -440,7 +440,7 @@ def test_raising_a_limit_needs_confirmation(project: Project, console: Console, 
     assert project.world.catalog.batch(at_its_limit).limits.requests == 1
 
 
-def test_a_cancelled_batch_gets_no_limit(console: Console, at_its_limit: str) -> None:
+def test_the_limit_of_a_cancelled_batch_is_not_raised(console: Console, at_its_limit: str) -> None:
     console.said("cancel", at_its_limit, "--yes")
     assert "is cancelled" in str(console.type("limit", at_its_limit, "--requests", "2", "--yes").exception)
 
@@ -480,7 +480,7 @@ def test_a_second_run_keeps_the_budget_of_one_that_is_working(world: World, agre
     assert budget(world, "fresh") == Budget(Cap(20_000, 2_000_000), Cap(20_000, 2_000_000))
 
 
-def test_a_later_run_takes_over_no_budget_of_one_that_is_finished(world: World, agree: Callable[..., None]) -> None:
+def test_a_later_run_does_not_take_over_the_budget_of_a_finished_one(world: World, agree: Callable[..., None]) -> None:
     agree("fresh", [AGREED])
     batch, _ = world.batch(*videos(1), project="fresh", limits=AGREED)
     charge(world, "fresh", batch.id, Amount(1, 300, 100, 20_000))
@@ -496,7 +496,7 @@ def test_a_run_raises_the_budget_for_no_batch_beyond_what_was_agreed(world: Worl
     assert budget(world, "fresh") == Budget(Cap(20_000, 2_000_000), Cap(20_000, 2_000_000))
 
 
-def test_a_persons_budget_is_left_by_a_run(world: World, agree: Callable[..., None]) -> None:
+def test_a_run_leaves_a_persons_budget_unchanged(world: World, agree: Callable[..., None]) -> None:
     before = budget(world)
     agree(PROJECT, [AGREED])
     assert budget(world) == before
@@ -624,13 +624,13 @@ def test_a_key_is_read_from_standard_input_and_stored_in_the_projects_secret(sec
 
 
 @pytest.mark.parametrize("key", ["", "\xffkey", "two keys"])
-def test_what_cannot_be_a_key_is_not_stored(secret: str, key: str) -> None:
+def test_text_that_cannot_be_a_key_is_not_stored(secret: str, key: str) -> None:
     done = CliRunner().invoke(app, ["key", "set", PROJECT], input=key.encode("latin-1"))
     assert isinstance(done.exception, CommandError)
     assert stored(secret) is None
 
 
-def test_a_removed_key_is_none_for_the_parser_and_can_be_set_again(secret: str) -> None:
+def test_the_parser_finds_no_removed_key_and_the_key_can_be_set_again(secret: str) -> None:
     CliRunner().invoke(app, ["key", "set", PROJECT], input="sk-first")
     done = CliRunner().invoke(app, ["key", "remove", PROJECT, "--yes"])
     assert (done.exit_code, stored(secret)) == (0, None)

@@ -342,7 +342,7 @@ def test_an_account_fault_is_probed_after_fifteen_minutes(
     assert row(world, message).due == stamp(world.clock.after(15 * 60))
 
 
-def test_a_deferred_row_says_why(world: World, provider: LoopbackProvider, tier: ModelTier, message: Message) -> None:
+def test_a_deferred_row_has_its_reason(world: World, provider: LoopbackProvider, tier: ModelTier, message: Message) -> None:
     provider.fail("rate_limit")
     work(world, tier, message)
     assert (row(world, message).reason or "").startswith("rate_limited: The provider said 429")
@@ -579,7 +579,7 @@ def test_without_the_ledger_nothing_is_sent_and_the_row_waits(
     assert (row(world, message).reason or "").startswith("ledger_unreachable: the ledger did not answer")
 
 
-def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
+def test_a_key_that_cannot_be_read_defers_only_its_projects_rows(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     class Unreadable:
@@ -917,7 +917,7 @@ def test_a_message_whose_mark_may_be_written_is_replaced(
     assert work(world, tier, message, 2) == Replaced()
 
 
-def test_the_last_but_one_receive_still_works(world: World, tier: ModelTier, message: Message) -> None:
+def test_the_receive_before_the_last_still_does_work(world: World, tier: ModelTier, message: Message) -> None:
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"] - 1) == PARSED_BY_MODEL
 
 
@@ -936,7 +936,7 @@ def test_an_undecodable_message_is_a_dead_letter(world: World, tier: ModelTier, 
     assert [(it, reason.split(":")[0]) for it, reason in world.dead()] == [(body, "undecodable")]
 
 
-def test_a_row_of_a_batch_that_nobody_knows_is_a_dead_letter(world: World, tier: ModelTier, message: Message) -> None:
+def test_a_row_of_an_unknown_batch_is_a_dead_letter(world: World, tier: ModelTier, message: Message) -> None:
     stray = message.model_copy(update={"batch": "never-heard-of"})
     assert work(world, tier, stray) == DEAD
     assert [reason.split(":")[0] for _, reason in world.dead()] == ["unknown_batch"]
@@ -979,7 +979,7 @@ def test_a_row_of_an_unreadable_batch_waits_and_does_not_stop_others(
     assert world.dead() == []
 
 
-def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tier: ModelTier, message: Message) -> None:
+def test_a_dead_row_without_its_dead_letter_gets_it(world: World, tier: ModelTier, message: Message) -> None:
     batch = world.catalog.batch(message.batch)
     death = RowEnd(message, batch.upload.order, mark(message), RowState.DEAD, reason="the worker died here")
     world.catalog.end_and_count([death], now=world.clock())
@@ -1178,7 +1178,7 @@ def test_a_message_that_a_table_leaves_unfinished_comes_back_in_seconds(
     ],
     ids=lambda it: type(it).__name__,
 )
-def test_rows_that_could_not_be_counted_have_ended_anyway(
+def test_rows_that_could_not_be_counted_have_still_ended(
     world: World, tier: ModelTier, sure: Message, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def unanswered(*_: object, **__: object) -> None:
@@ -1356,7 +1356,7 @@ def test_a_suspect_is_asked_about_after_its_neighbours_are_stored(world: World, 
     assert seen == [dict.fromkeys((2, 3, 4), RowState.PARSED)]
 
 
-def test_two_rows_that_kill_do_not_harm_their_neighbours(world: World, tier: ModelTier) -> None:
+def test_two_rows_that_kill_their_worker_do_not_harm_their_neighbours(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(4))
     deadly = Deadly(tier, "Talk number 1", "Talk number 2")
     for message in messages:  # the first time, they were asked side by side and the worker died
@@ -1370,7 +1370,7 @@ def test_two_rows_that_kill_do_not_harm_their_neighbours(world: World, tier: Mod
     assert (states[3], states[4]) == (RowState.PARSED, RowState.PARSED)
 
 
-def test_a_row_that_kills_every_time_is_dead_at_the_last_receive_and_within_the_cap(
+def test_a_row_that_always_kills_its_worker_is_dead_at_the_last_receive_and_within_the_cap(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     deadly = Deadly(tier, "Talk number 1")
@@ -1411,7 +1411,7 @@ def test_new_rows_that_are_sure_locally_take_one_call(world: World, tier: ModelT
     assert world.wire.calls[before:] == [*inserts, "UpdateItem", "BatchGetItem"]  # the last: has the batch ended?
 
 
-def test_a_manifest_that_comes_again_is_looked_up_and_not_parsed(world: World, tier: ModelTier) -> None:
+def test_a_repeated_manifest_is_looked_up_and_not_parsed(world: World, tier: ModelTier) -> None:
     _, messages = world.batch(*videos(9, "sure"))
     _, again = world.batch(*videos(9, "sure"))
     parser = world.parser(tier)
@@ -1443,7 +1443,7 @@ def test_a_row_that_had_ended_and_been_counted_is_not_counted_again(
     assert world.catalog.batch(sure.batch).counts == {"parsed_local": 1}
 
 
-def test_a_message_that_comes_again_is_not_counted_and_does_not_move_the_batch(
+def test_a_repeated_message_is_not_counted_and_does_not_move_the_batch(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     before = world.catalog.batch(message.batch)

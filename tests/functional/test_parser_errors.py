@@ -186,7 +186,7 @@ def test_an_exception_about_one_of_two_rows_is_reported_and_the_other_row_is_cou
 
 
 @pytest.mark.parametrize("call", ["look_up", "end", "claim", "defer"])
-def test_a_row_that_a_table_refuses_for_good_stops_no_other_and_ends_in_the_dead_letter_queue(
+def test_a_row_whose_write_is_refused_stops_no_other_and_ends_in_the_dead_letter_queue(
     world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, copies: list[Message], call: str
 ) -> None:
     _, (odd, *others) = world.batch(*videos(3))
@@ -216,7 +216,7 @@ def _message(of: Any) -> Message | None:  # noqa: ANN401 -- what a call is about
     return found if isinstance(found, Message) else None
 
 
-def test_a_message_whose_batch_a_table_refuses_to_look_for_ends_in_the_dead_letter_queue(
+def test_a_message_whose_batch_cannot_be_looked_up_ends_in_the_dead_letter_queue(
     world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, copies: list[Message]
 ) -> None:
     def refused(*_: object) -> None:
@@ -229,7 +229,7 @@ def test_a_message_whose_batch_a_table_refuses_to_look_for_ends_in_the_dead_lett
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_death_that_a_queue_or_a_table_refuses_for_good_uses_up_the_receives(
+def test_a_death_that_a_queue_or_a_table_refuses_uses_up_the_receives(
     world: World,
     provider: LoopbackProvider,
     tier: ModelTier,

@@ -164,7 +164,7 @@ def test_with_a_budget_the_row_is_answered_when_it_comes_back(poor: Project) -> 
 # ---------------------------------------------------------------------------------------------------- day and month
 
 
-def test_at_the_budget_of_the_day_the_rest_waits_for_the_next(project: Project) -> None:
+def test_rows_beyond_the_daily_budget_wait_for_the_next_day(project: Project) -> None:
     one, two = project.rows(2)
     project.budget(daily=Cap(None, project.bound(one).micro_usd))
     assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
@@ -172,7 +172,7 @@ def test_at_the_budget_of_the_day_the_rest_waits_for_the_next(project: Project) 
     assert project.entry(two).attempts == 0
 
 
-def test_at_the_budget_of_the_month_the_rest_waits_for_the_next(project: Project) -> None:
+def test_rows_beyond_the_monthly_budget_wait_for_the_next_month(project: Project) -> None:
     one, two = project.rows(2)
     project.budget(monthly=Cap(project.bound(one).tokens, None))
     assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
@@ -276,7 +276,7 @@ def test_an_open_breaker_does_not_stop_other_projects(project: Project) -> None:
     assert other.work(other.rows(1, "w")[0]) == PARSED_BY_MODEL
 
 
-def test_the_local_tier_works_behind_an_open_breaker(project: Project) -> None:
+def test_the_local_tier_works_while_the_breaker_is_open(project: Project) -> None:
     project.provider.fail("unauthorized")
     project.work(project.rows(1)[0])
     assert project.work(project.rows(1, "sure")[0]) == PARSED_LOCALLY
@@ -293,7 +293,7 @@ def test_enough_transient_faults_in_a_row_open_the_breaker(project: Project) -> 
     assert project.row(three).due == stamp(project.world.clock.after(BACKOFF))
 
 
-def test_an_answer_in_between_ends_the_row_of_faults(project: Project) -> None:
+def test_an_answer_in_between_resets_the_count_of_faults(project: Project) -> None:
     messages = project.rows(4)
     project.provider.fail("server_error", "ok", "server_error")
     for message in messages[:3]:
@@ -481,7 +481,7 @@ def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Proj
 # ------------------------------------------------------------------------------------------ what the breaker is told
 
 
-def test_a_usage_above_its_bound_that_came_with_a_fault_opens_the_breaker_for_good(project: Project) -> None:
+def test_a_usage_above_its_bound_with_a_fault_opens_the_breaker_until_a_person_closes_it(project: Project) -> None:
     (message,) = project.rows(1)
     project.provider.fail("failed_above_bound")
     assert isinstance(project.work(message), Redeliver)
@@ -880,7 +880,7 @@ def test_a_cancelled_batch_is_not_even_parsed_locally(project: Project) -> None:
     assert project.work(message) == CANCELLED
 
 
-def test_a_worker_learns_of_a_cancellation_within_half_a_minute(project: Project) -> None:
+def test_a_worker_notices_a_cancellation_within_half_a_minute(project: Project) -> None:
     one, two = project.rows(2, "sure")
     assert project.work(one) == PARSED_LOCALLY
     cancel(project.world, one)
@@ -888,7 +888,7 @@ def test_a_worker_learns_of_a_cancellation_within_half_a_minute(project: Project
     assert project.work(two) == CANCELLED
 
 
-def test_a_worker_whose_clock_was_ahead_learns_of_a_cancellation_as_soon_as_it_is_set_back(project: Project) -> None:
+def test_a_worker_whose_clock_was_ahead_notices_a_cancellation_as_soon_as_the_clock_is_set_back(project: Project) -> None:
     one, two = project.rows(2, "sure")
     project.world.clock.forward(86_400)
     assert project.work(one) == PARSED_LOCALLY
@@ -933,7 +933,7 @@ def test_a_cancelled_batch_finishes(project: Project) -> None:
 
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
 @pytest.mark.parametrize("at", [1, 2])
-def test_a_reservation_that_fails_lets_nothing_through_and_burns_no_receive(
+def test_a_reservation_that_fails_lets_nothing_through_and_uses_no_receive(
     project: Project, how: Cut, at: int
 ) -> None:
     (message,) = project.rows(1)
@@ -1123,7 +1123,7 @@ def test_a_row_whose_attempt_is_given_back_is_no_suspect_after_its_lease(
     assert (list(outcomes.values()), marks) == ([PARSED_BY_MODEL, PARSED_BY_MODEL], [])
 
 
-def test_an_attempt_is_given_back_although_the_key_cannot_be_read_then(
+def test_an_attempt_is_given_back_even_if_the_key_cannot_be_read(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Unreadable(KeysOfATest):

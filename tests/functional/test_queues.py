@@ -38,7 +38,7 @@ def test_a_chunk_arrives_as_it_was_sent(world: World) -> None:
     assert world.sent() == messages(10)
 
 
-def test_failed_entries_are_sent_again_and_only_these(world: World) -> None:
+def test_only_failed_entries_are_sent_again(world: World) -> None:
     refusing = Refusing(world.sqs, rows={3, 7}, times=1)
     queue(world, refusing).send(messages(10))
     assert refusing.asked == [10, 2]
@@ -67,7 +67,7 @@ def test_a_message_may_be_shown_again_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-5, 100_000])
-def test_a_wait_that_sqs_would_refuse_is_made_one_that_it_takes(world: World, seconds: int) -> None:
+def test_a_wait_that_sqs_would_refuse_is_changed_to_one_that_it_accepts(world: World, seconds: int) -> None:
     world.queue.send(messages(1))
     (first,) = received(world)
     world.queue.change_visibility(first["ReceiptHandle"], seconds)

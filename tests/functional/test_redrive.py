@@ -299,7 +299,7 @@ def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
     assert world.catalog.batch(message.batch).state is BatchState.FINISHED
 
 
-def test_the_story_says_who_redrove_a_video_and_when(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_the_history_names_the_person_and_the_time_of_a_redrive(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
     send_again(redriver(world))
     ((given,),) = [record.redrives for record in grants(world).records(message.project, message.video.id)]
@@ -596,7 +596,7 @@ def test_terminal_sequences_in_a_dead_letter_are_not_printed(
     assert not {"\x1b", "\x07"} & set(seen.stdout)
 
 
-def test_the_story_has_every_attempt_with_its_charge_and_the_cost_of_another(
+def test_the_history_has_every_attempt_with_its_charge_and_the_cost_of_another(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     wear_out(world, tier, provider)
@@ -767,7 +767,7 @@ def test_charges_that_cannot_be_read_hide_no_plan(
     assert (seen.exit_code, "'plenty'" in seen.stderr, len(world.sent())) == (0, True, 1)
 
 
-def test_a_message_of_a_batch_with_an_endless_name_hides_no_other(
+def test_a_message_of_a_batch_with_a_very_long_name_hides_no_other(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     (good,) = die(world, tier, provider)

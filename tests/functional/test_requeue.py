@@ -267,7 +267,7 @@ def test_a_batch_without_good_rows_is_finished(world: World) -> None:
     assert world.sweeper().run() == {"finished": 1}
 
 
-def test_a_batch_that_is_still_sent_is_left_to_ingest(world: World) -> None:
+def test_a_batch_that_is_still_being_sent_is_left_to_ingest(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     until = world.clock.after(60)
     world.catalog.open_batch(upload, "djangocon", LIMITS, lease="ingest's", until=until, now=world.clock())
@@ -283,7 +283,7 @@ def test_rows_that_a_dead_worker_ended_without_counting_them_are_counted_after_t
     assert world.sweeper().run() == {"finished": 1}
 
 
-def test_rows_that_nobody_counted_are_counted_where_the_audit_comes_sooner_than_two_minutes(world: World) -> None:
+def test_uncounted_rows_are_counted_even_if_the_audit_runs_more_often_than_every_two_minutes(world: World) -> None:
     batch, messages = ingested(world)
     world.catalog.end([RowEnd(it, batch.upload.order, MARK, RowState.PARSED) for it in messages], now=world.clock())
     sweeper = world.sweeper(audit_after_seconds=45)
@@ -322,7 +322,7 @@ def test_rows_are_counted_in_a_batch_that_a_clock_a_day_ahead_has_moved(world: W
     assert world.sweeper().run() == {"finished": 1}
 
 
-def test_a_batch_that_stands_still_is_counted_once(world: World) -> None:
+def test_a_stalled_batch_is_counted_once(world: World) -> None:
     ingested(world)
     world.clock.forward(121)
     reads = []

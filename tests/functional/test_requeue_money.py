@@ -64,7 +64,7 @@ def test_a_sweep_requeues_the_oldest_rows_that_the_budget_can_pay_for(
     assert [it.row for it in project.world.sent()] == [1, 2]
 
 
-def test_an_earlier_charge_is_not_paid_out_again(project: Project) -> None:
+def test_an_earlier_charge_lowers_what_can_be_requeued(project: Project) -> None:
     (paid,) = project.rows(1, "paid")
     assert project.work(paid) == PARSED_BY_MODEL
     deferred(project, 3)
@@ -200,7 +200,7 @@ def test_no_row_of_a_project_without_a_budget_is_requeued(
     assert world.sweeper().run() == {}
 
 
-def test_behind_an_open_breaker_everything_stays_until_its_time_has_come_and_then_one_goes(project: Project) -> None:
+def test_under_an_open_breaker_rows_stay_until_the_probe_is_due_and_then_one_continues(project: Project) -> None:
     project.provider.fail("unauthorized")
     project.work(project.rows(1, "opening")[0])
     deferred(project, 3)
@@ -243,7 +243,7 @@ def test_rows_of_a_cancelled_batch_that_wait_for_a_person_are_requeued_even_if_t
     assert project.world.sweeper().run() == {"put back": 2}
 
 
-def test_behind_an_open_breaker_only_the_rows_of_a_cancelled_batch_are_requeued(
+def test_under_an_open_breaker_only_the_rows_of_a_cancelled_batch_are_requeued(
     project: Project,
 ) -> None:
     project.provider.fail("unauthorized")

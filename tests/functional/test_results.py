@@ -116,7 +116,7 @@ def test_of_two_rows_of_one_video_one_is_current(world: World) -> None:
     assert sorted(it["current"] for it in file_of(world, batch)) == [False, True]
 
 
-def test_a_row_that_a_worker_has_begun_has_changed_then(world: World) -> None:
+def test_a_row_has_changed_when_a_worker_has_begun_it(world: World) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.mark_started(message, now=world.clock(), alone="locally")
     (found,) = exports(world).results(world.catalog.batch(batch.id))
@@ -151,7 +151,7 @@ def test_a_batch_without_rows_has_an_empty_file(world: World) -> None:
 # ---------------------------------------------------------------------------------------------------------- the event
 
 
-def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
+def test_the_event_names_the_file_and_the_counts(world: World) -> None:
     listener = Listener()
     talks: dict[str, Talk | RowState] = {
         "a": talk(),
@@ -387,14 +387,14 @@ def test_unfinished_results_from_before_a_redrive_are_not_continued(world: World
 # ---------------------------------------------------------------------------------------------- and then it is finished
 
 
-def test_resume_publishes_results_and_finishes_the_batch(world: World) -> None:
+def test_the_sweeper_publishes_results_and_finishes_the_batch(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers")})
     assert world.sweeper().run() == {"finished": 1}
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
 
 
 @pytest.mark.parametrize("call", ["PutObject", "PutEvents"])
-def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_finishes_it(
+def test_a_batch_with_unpublished_results_is_not_finished_until_the_next_sweep(
     world: World, call: str
 ) -> None:
     batch = ended(world, {"a": talk("Linkers")})

@@ -489,7 +489,7 @@ def test_the_end_of_input_ends_a_review_and_keeps_its_answers(world: World, pres
     assert story(world, "a").answer is not None
 
 
-def test_an_edit_that_is_broken_off_changes_nothing(world: World, pressed: Callable[..., str]) -> None:
+def test_an_interrupted_edit_changes_nothing(world: World, pressed: Callable[..., str]) -> None:
     assert "1 talk answered, 1 left to review." in pressed("eaq", "Loaders")
     assert (answer := story(world, "a").answer)
     assert answer.title == "Linkers a"

@@ -37,7 +37,7 @@ def parse(*words: str) -> Result:
 
 
 @pytest.mark.usefixtures("on_a_terminal")
-def test_a_terminal_gets_a_table_and_is_told_how_to_get_json_lines(manifest: Path) -> None:
+def test_a_terminal_shows_a_table_and_how_to_get_json_lines(manifest: Path) -> None:
     done = parse(str(manifest))
     heading, first, _ = done.stdout.splitlines()
     assert heading.split() == ["title", "as", "uploaded", "title", "presenters", "tier", "confidence", "review"]
@@ -52,7 +52,7 @@ def test_json_lines_on_a_terminal_are_an_option(manifest: Path) -> None:
 
 
 @pytest.mark.usefixtures("on_a_terminal")
-def test_a_terminal_is_told_which_file_holds_the_json_lines(manifest: Path, tmp_path: Path) -> None:
+def test_a_terminal_shows_which_file_has_the_json_lines(manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     assert f"{output} holds 2 talks as JSON Lines." in parse(str(manifest), "--output", str(output)).stderr
     assert len(output.read_text(encoding="utf-8").splitlines()) == 2

@@ -75,7 +75,7 @@ def test_worst_cases_that_fill_a_budget_are_shown_and_freed_as_answers_settle(wo
     assert isinstance(reserve(world, budget=two), Reservation)
 
 
-def test_a_leaked_reservation_stays_charged_and_is_shown_as_what_it_is(project: Project) -> None:
+def test_a_leaked_reservation_stays_charged_and_is_shown_as_leaked(project: Project) -> None:
     one, two = project.rows(2)
     bound = project.bound(one)
     project.budget(daily=Cap(None, bound.micro_usd))
@@ -96,7 +96,7 @@ def test_a_leaked_reservation_stays_charged_and_is_shown_as_what_it_is(project: 
 
 
 @pytest.mark.parametrize("price", [0.1, 1, 100])
-def test_a_price_typed_per_token_instead_of_per_million_is_no_price(price: float) -> None:
+def test_a_price_per_token_instead_of_per_million_is_refused(price: float) -> None:
     rates = f"{{input = {price}, cached_input = {price}, cache_write = {price}, output = {price}}}"
     with pytest.raises(NotAPriceList):
         PriceList.from_toml(

@@ -48,7 +48,7 @@ SAMPLE = (
         _by("functional/test_breakers", "a_breaker_gives_no_probe_before_its_time"),
     ),
     Sampled(
-        "two probes are under way",
+        "two probes are in flight",
         _BREAKERS,
         "{is_open} AND {its_time} AND {alone}",
         "{is_open} AND {its_time}",
@@ -62,14 +62,14 @@ SAMPLE = (
         _by("unit/test_admission", "a_worker_without_the_probe_waits_until_it_has_ended"),
     ),
     Sampled(
-        "a probe that was not sent stays under way",
+        "a probe that was not sent stays in flight",
         _ADMISSION,
         "        if permit.probe:\n            self._write(lambda: self._ledger.release_probe",
         "        if not permit:\n            self._write(lambda: self._ledger.release_probe",
         _by("unit/test_admission", "only_a_probe_is_given_back"),
     ),
     Sampled(
-        "somebody else's probe is given up",
+        "another request's probe is released",
         _BREAKERS,
         '"REMOVE probe, probe_until", "probe = :token"',
         '"REMOVE probe, probe_until", "attribute_exists(probe) OR probe = :token"',
@@ -83,7 +83,7 @@ SAMPLE = (
         _by("functional/test_breakers", "an_answer_that_is_not_the_probes_does_not_close_the_breaker[None]"),
     ),
     Sampled(
-        "an answer leaves the count of faults",
+        "an answer does not reset the count of faults",
         _BREAKERS,
         'change = "SET failures = :none, #state = :closed REMOVE',
         'change = "SET unused = :none, #state = :closed REMOVE',
@@ -94,7 +94,7 @@ SAMPLE = (
         _ADMISSION,
         "        if above_bound:\n",
         "        if above_bound and fault is None:\n",
-        _by("unit/test_admission", "a_usage_above_its_bound_opens_the_breaker_for_good_whatever_came_with_it"),
+        _by("unit/test_admission", "a_usage_above_its_bound_with_any_outcome_opens_the_breaker_until_a_person_closes_it"),
     ),
     Sampled(
         "an unreachable provider does not count towards the threshold",
@@ -103,18 +103,18 @@ SAMPLE = (
         "isinstance(fault, Retry)",
         _by(
             "unit/test_admission",
-            "a_fault_of_the_provider_is_counted_and_opens_the_breaker_for_a_probe_or_from_the_threshold_on",
+            "a_provider_fault_is_counted_and_opens_the_breaker_after_a_probe_or_at_the_threshold",
         ),
     ),
     Sampled(
-        "a cheaper service tier in the answer is believed",
+        "a cheaper service tier in the answer lowers the charge",
         _RESPONSE,
         "charge = max(charges, key=lambda charge: charge.micro_usd)",
         "charge = charges[-1]",
         _by("unit/test_response", "the_dearer_of_the_requested_and_the_actual_service_tier_is_charged[flex-30]"),
     ),
     Sampled(
-        "a service tier without a price is believed",
+        "an answer from a service tier without a price counts as measured",
         _RESPONSE,
         "tier not in terms.tiers:\n        return Unmeasured()",
         "tier not in terms.tiers:\n        return Measured(charge)",
@@ -125,14 +125,14 @@ SAMPLE = (
         _RESERVATIONS,
         "    if isinstance(billing, Unmeasured):\n",
         "    if billing is None:\n",
-        _by("functional/test_ledger", "the_bound_of_a_lost_answer_is_told_apart_from_both"),
+        _by("functional/test_ledger", "the_bound_of_a_lost_answer_is_counted_apart_from_open_and_measured_charges"),
     ),
     Sampled(
         "instructions are counted in characters",
         _TIER,
         "_json_bytes(INSTRUCTIONS)",
         "len(INSTRUCTIONS)",
-        _by("unit/test_model_prompt", "instructions_are_counted_in_bytes_as_they_stand_in_the_body"),
+        _by("unit/test_model_prompt", "instructions_are_counted_in_the_bytes_that_they_have_in_the_body"),
     ),
     Sampled(
         "the prompt is counted without its JSON",
@@ -140,7 +140,7 @@ SAMPLE = (
         "_json_bytes(text)\n",
         "len(text.encode())\n",
         _by(
-            "unit/test_model_prompt", "the_body_that_is_sent_is_just_below_the_size_that_was_reckoned_with[gpt-6-luna]"
+            "unit/test_model_prompt", "the_body_that_is_sent_is_just_below_the_computed_size[gpt-6-luna]"
         ),
     ),
     Sampled(
@@ -165,56 +165,56 @@ SAMPLE = (
         _by("unit/test_model_tier", "no_layer_above_the_fuse_tries_a_second_request[server_error]"),
     ),
     Sampled(
-        "a probe asks with the key from memory",
+        "a probe asks with the cached key",
         _ASK,
         "self._keys.of(project, fresh=True)",
         "self._keys.of(project)",
         _by("unit/test_ask", "a_probe_asks_with_the_key_that_is_stored_now"),
     ),
     Sampled(
-        "the time that is left is not looked at again",
+        "the remaining time is not checked again",
         _ASK,
         "if not self._has_time(remaining):  # the tables",
         "if remaining is None:  # the tables",
-        _by("unit/test_ask", "the_time_is_looked_at_before_each_step_that_costs_something"),
+        _by("unit/test_ask", "the_remaining_time_is_checked_before_each_step_that_costs_something"),
     ),
     Sampled(
-        "a lease is not looked at",
+        "a live lease does not refuse a claim",
         _ATTEMPTS,
         "{free} AND {below} AND {unanswered}",
         "({free} OR :now <> :until) AND {below} AND {unanswered}",
         _by("functional/test_catalog_attempts", "a_live_lease_refuses_a_claim"),
     ),
     Sampled(
-        "the attempts that a person allowed are not made",
+        "attempts that a person allowed are refused",
         _ATTEMPTS,
         " OR attempts < allowed)",
         ")",
         _by("functional/test_parser_money", "the_attempts_that_a_person_allowed_are_made"),
     ),
     Sampled(
-        "what the project refused stays charged to its batch",
+        "a reservation that the project refuses stays charged to its batch",
         _RESERVATIONS,
         "        if refusal:\n            self._release(reservation)\n",
         "        if refusal:\n",
         _by("functional/test_ledger", "a_reservation_that_the_budget_refuses_is_taken_back_from_the_batch"),
     ),
     Sampled(
-        "a need above a whole budget is reserved where nothing was spent",
+        "a need above a whole budget is reserved if nothing has been spent",
         _RESERVATIONS,
         "if refusal := _refusal_for_good(need, limits, budget, window):",
         "if refusal := None:",
         _by("functional/test_ledger", "a_need_above_the_whole_budget_is_refused_before_any_write"),
     ),
     Sampled(
-        "an account of which a part was not read is taken for whole",
+        "an account that was read only in part counts as complete",
         _ACCOUNTS,
         'if answer.get("UnprocessedKeys"):',
         "if not answer:",
-        _by("functional/test_ledger", "an_account_of_which_a_part_was_not_read_is_unknown[pauses]"),
+        _by("functional/test_ledger", "an_account_that_was_read_only_in_part_is_unknown[pauses]"),
     ),
     Sampled(
-        "a breaker that was closed keeps the moment at which it had opened",
+        "a closed breaker keeps the time at which it opened",
         _BREAKERS,
         '" REMOVE since, why, probe_at, probe,',
         '" REMOVE why, probe_at, probe,',
@@ -228,7 +228,7 @@ SAMPLE = (
         _by("unit/test_admission", "an_unsent_request_only_gives_its_probe_back"),
     ),
     Sampled(
-        "a probe whose video another worker has stays under way",
+        "a probe whose video another worker has stays in flight",
         _ASK,
         "            self.admission.withdraw(permit)\n            return self._not_claimed(job, attempt)",
         "            return self._not_claimed(job, attempt)",
@@ -246,7 +246,7 @@ SAMPLE = (
         _ROWS,
         '" REMOVE began, alone",',
         '"",',
-        _by("functional/test_catalog_rows", "the_mark_goes_when_the_row_is_deferred"),
+        _by("functional/test_catalog_rows", "the_mark_is_removed_when_the_row_is_deferred"),
     ),
     Sampled(
         "one attempt more than a person allowed is made",
@@ -256,14 +256,14 @@ SAMPLE = (
         _by("functional/test_grants", "a_grant_allows_as_many_attempts_as_it_says"),
     ),
     Sampled(
-        "a connection that was never there counts as a request that was sent",
+        "a failed connection counts as a sent request",
         _FUSE,
         "except _NOT_SENT:",
         "except httpx2.ConnectError:",
-        _by("unit/test_fuse", "a_connection_that_never_was_has_sent_nothing[ConnectTimeout]"),
+        _by("unit/test_fuse", "a_connection_that_failed_has_sent_nothing[ConnectTimeout]"),
     ),
     Sampled(
-        "a message is acknowledged though its copy was not sent",
+        "a message is acknowledged although its copy was not sent",
         _PARSE,
         "        except (BotoCoreError, ClientError):\n            return Redeliver(seconds)",
         "        except (BotoCoreError, ClientError):\n            return Replaced()",
@@ -274,7 +274,7 @@ SAMPLE = (
         _PARSE,
         "return self._redeliver(job.received, message, marked=True)",
         "return self._redeliver(job.received, message, marked=False)",
-        _by("functional/test_parser_money", "an_attempt_is_given_back_although_the_key_cannot_be_read_then"),
+        _by("functional/test_parser_money", "an_attempt_is_given_back_even_if_the_key_cannot_be_read"),
     ),
     Sampled(
         "a lease that was given back makes a suspect of its row",
@@ -284,13 +284,13 @@ SAMPLE = (
         _by("functional/test_parser_money", "a_row_whose_attempt_is_given_back_is_no_suspect_after_its_lease"),
     ),
     Sampled(
-        "a batch that was read by a clock ahead of time stays known",
+        "a batch that was read with a clock ahead of time stays cached",
         _PARSE,
         "not known[0] <= self._now() <= known[0] + fresh",
         "not self._now() <= known[0] + fresh",
         _by(
             "functional/test_parser_money",
-            "a_worker_whose_clock_was_ahead_learns_of_a_cancellation_as_soon_as_it_is_set_back",
+            "a_worker_whose_clock_was_ahead_notices_a_cancellation_as_soon_as_the_clock_is_set_back",
         ),
     ),
     Sampled(
@@ -304,7 +304,7 @@ SAMPLE = (
         ),
     ),
     Sampled(
-        "what was charged yesterday counts for today",
+        "yesterday's charges count for today",
         _REQUEUE,
         "_Remaining(Refusal.of_day(window), budget.daily, day)",
         "_Remaining(Refusal.of_day(window), budget.daily, month.total)",
@@ -317,7 +317,7 @@ SAMPLE = (
         "if failures >= self._threshold:",
         _by(
             "unit/test_admission",
-            "a_fault_of_the_provider_is_counted_and_opens_the_breaker_for_a_probe_or_from_the_threshold_on",
+            "a_provider_fault_is_counted_and_opens_the_breaker_after_a_probe_or_at_the_threshold",
         ),
     ),
     Sampled(
@@ -335,7 +335,7 @@ SAMPLE = (
         _by("unit/test_model_tier", "a_request_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen[flex]"),
     ),
     Sampled(
-        "a sweeper that lost its lease goes on",
+        "a sweeper that lost its lease keeps renewing it",
         _LEASE,
         "return  # another sweeper took over",
         "pass  # another sweeper took over",

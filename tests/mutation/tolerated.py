@@ -5,7 +5,7 @@ from __future__ import annotations
 _ALSO_FALSE = "None counts as False"
 _ANY_TIMEOUT = "a call may take any time within the settle margin"
 _FIRST_COUNT = "nothing has been counted before"
-_NO_FACTOR = "a stated factor counts only above the other, which is at least 1, so that 0 and 1 are the same"
+_NO_FACTOR = "a stated factor counts only above the other, which is at least 1, so 0 and 1 are the same"
 _NO_ZERO = "a settlement has no change of zero"
 _ONLY_READS = "it decides whether new rows are looked up before they end: only how much is read"
 _PLACEHOLDER = "the client wants a value there, and nobody reads it"
@@ -42,7 +42,7 @@ TOLERATED: dict[str, str] = {
     "aws.dynamodb.catalog.results: BatchResults._looked_up: for item, row, found in zip(items, rows": _SAME_LENGTH,
     "aws.dynamodb.catalog.upload_progress: UploadProgress: row: int = 0": "the row of the first part replaces it",
     "aws.dynamodb.ledger.breakers: Breakers.open_breaker: not_open = ": (
-        "a closed breaker has no date, so that the other half of the condition lets it open"
+        "a closed breaker has no date, so the other half of the condition lets it open"
     ),
     "aws.dynamodb.ledger.reservations: Spending.months: days={day: part_of(": "no month has a 32nd day",
     "aws.dynamodb.ledger.reservations: Spending._raise: continue: continue -> pass": "the loop goes on either way",
@@ -66,10 +66,10 @@ TOLERATED: dict[str, str] = {
     'llm.body: as_openai: "created_at": 0': _PLACEHOLDER,
     'llm.body: as_openai: "parallel_tool_calls": False': _PLACEHOLDER,
     "llm.client: Client.__init__: self._thread = threading.Thread(": (
-        "who forgets to close the tier has a process that does not end: nothing is paid or lost"
+        "a process that does not close the tier does not end, but nothing is paid or lost"
     ),
     "llm.client: Client.close: asyncio.run_coroutine_threadsafe(self._network.aclose()": (
-        "no connection is kept, so that there is none to close"
+        "no connection is kept, so there is none to close"
     ),
     "llm.client: Client.close: self._loop.close()": "the loop has ended, and its memory goes with the process",
     'llm.exchange: read_usage: output_tokens = max(output_tokens, (_count(usage, "total_tokens") or 0) - input_tokens)'
@@ -84,7 +84,7 @@ TOLERATED: dict[str, str] = {
     "pipeline.canary: CanaryGate.release: self._released = "
     "dict(list(self._released.items())[-100:]) | {batch: now}: 100 -> 101": "any other number of batches would do",
     "pipeline.canary: CanaryGate._take: return False: False -> True": (
-        "requests go side by side then, and the mark that is taken away has no effect until the outcome is old"
+        "requests then run concurrently, and the missing mark has no effect until the outcome is old"
     ),
     "pipeline.ask: Asker._not_claimed: "
     "if entry.attempts >= self._cap(entry) and entry.lease_until <= stamp(self._now()):: <= -> <": (

@@ -1,4 +1,4 @@
-"""The branches that no schedule visits: outcomes and reason, by module, function and condition (`*`: all of one)."""
+"""The branches that no schedule visits: outcomes and reason, by module, function and condition (`*`: every one)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ YES, NO, BOTH = (True,), (False,), (True, False)
 
 _CONSOLE = "the console's: no worker calls it"
 _BY_HAND = "other things that somebody may write by hand: the ledger's own tests do that"
-_WRONG_CLOCK = "an operator's clock that is minutes wrong: the ledger's own tests set one so"
+_WRONG_CLOCK = "an operator's clock that is minutes wrong: the ledger's own tests set such a clock"
 _TEN = "a worker has ten messages at the most"
-_RARE = "two workers and a person between two reads that follow each other: the module's own tests do it"
+_RARE = "two workers and a person who act between two consecutive reads: the module's own tests do it"
 _OLD_COPY = "a copy that comes after another worker has claimed its row: the catalog's own tests uncount such attempts"
 _LONG = "a sweep of more rows than a schedule has: the module's own tests do it"
-_NEVER = "what it guards against cannot be said in types: the line before has excluded it"
+_NEVER = "the line before excludes this case, which types cannot express"
 
 _UNREADABLE = "items that this version cannot read: the catalog's own tests write some"
-_READ_IN_ANOTHER_WAY = "a manifest that is read in another way than before: the audit's own tests change the limits"
+_READ_IN_ANOTHER_WAY = "a manifest that is read differently from before: the audit's own tests change the limits"
 _UNFORESEEN = "exceptions that end a schedule, unless AWS or a key causes them: the modules' own tests raise some"
-_CROWDED = "a table that stays crowded until all tries are used up: the catalog's own tests keep one so"
-_SAID = "what waits has a reason, a date and a need"
+_CROWDED = "a table that stays throttled until all tries are used up: the catalog's own tests throttle one"
+_SAID = "a waiting row has a reason, a date and a need"
 
 UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.audit", "Audit._restart_ingest", "batch.lease_until >= stamp(self.now())"): (
@@ -117,11 +117,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("aws.dynamodb.ledger.reservations", "Spending._add", "item_of_refusal(refusal.response)"): (
         NO,
-        "a refusal shows the item: there is one, or nothing refuses",
+        "only an existing item refuses a write, and the refusal shows it",
     ),
     ("aws.dynamodb.ledger.reservations", "Spending._add", "key"): (
         BOTH,
-        "a refusal shows the item: there is one, or nothing refuses",
+        "only an existing item refuses a write, and the refusal shows it",
     ),
     (
         "aws.dynamodb.ledger.reservations",
@@ -130,7 +130,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ): (YES, "a call that fails while days are moved: the ledger's own tests lose each of them"),
     ("aws.dynamodb.ledger.reservations", "Spending._raise", "*"): (
         BOTH,
-        "lost answers to one write, and that above the bound",
+        "lost answers to the write of a bill above its bound",
     ),
     ("aws.dynamodb.ledger.reservations", "Spending.months", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.reservations", "Spending.spending", "*"): (BOTH, _CONSOLE),
@@ -164,7 +164,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.requeue", "Requeue._requeue_rows", "except Exception"): (YES, _UNFORESEEN),
     ("aws.dynamodb.catalog.items", "_moment", "moment.tzinfo is None"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.items", "_text", "not isinstance((text := item[name]), str)"): (YES, _UNREADABLE),
-    ("aws.dynamodb.catalog.items", "as_batch", "name in item"): (NO, "every version of today writes all five"),
+    ("aws.dynamodb.catalog.items", "as_batch", "name in item"): (NO, "every current version writes all five"),
     ("aws.dynamodb.catalog.rows", "_as_deferred", "row.due is None"): (YES, _UNREADABLE),
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
@@ -187,7 +187,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.parse", "Parser._stopped", "except Exception"): (YES, _UNFORESEEN),
     ("pipeline.parse", "Parser._stopped", "self._has_receives(received)"): (BOTH, _UNFORESEEN),
     ("pipeline.parse", "Parser._stopped", "isinstance(of, Job)"): (BOTH, _UNFORESEEN),
-    ("pipeline.parse", "Parser._redeliver", "message"): (NO, "a dead-letter queue that refuses the letter of rubbish"),
+    ("pipeline.parse", "Parser._redeliver", "message"): (NO, "a dead-letter queue that does not answer about a message that is not a row"),
     ("aws.dynamodb.catalog.items", "_due", "due"): (NO, _SAID),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "record is None"): (YES, _RARE),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "stored"): (NO, _NEVER),

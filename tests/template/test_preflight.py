@@ -148,7 +148,7 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"maxconcurrency": "3"}, r"no parameter 'maxconcurrency'; similar names are MaxConcurrency"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_refused_with_a_sentence(overrides: dict[str, str], sentence: str) -> None:
+def test_an_invalid_parameter_is_refused_with_a_sentence(overrides: dict[str, str], sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence):
         SHIPPED.values(overrides)
 
@@ -171,14 +171,14 @@ def test_every_clash_is_reported_at_once() -> None:
         SHIPPED.values({"VisibilitySeconds": "1", "AttemptCap": "20"})
 
 
-def test_flex_with_a_deadline_of_ten_minutes_is_taken() -> None:
+def test_flex_with_a_deadline_of_ten_minutes_is_accepted() -> None:
     flex = {"ServiceTier": "flex", "RequestDeadlineSeconds": "600", "ParserTimeoutSeconds": "700"}
     flex |= {"VisibilitySeconds": "4201", "AuditAfterSeconds": "8402"}
     assert SHIPPED.values(flex)["ServiceTier"] == "flex"
 
 
 @pytest.mark.parametrize("factor", ["0", "1", "1.1"])
-def test_a_host_whose_price_factor_the_owner_states_is_taken(factor: str) -> None:
+def test_a_host_whose_price_factor_the_owner_states_is_accepted(factor: str) -> None:
     chosen = {"OpenAIBaseUrl": "https://gateway.example/v1", "PriceFactor": factor}
     assert SHIPPED.values(chosen)["PriceFactor"] == factor
 
@@ -215,7 +215,7 @@ ALONE = {
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_is_in_a_relation_or_stands_alone_for_a_reason(name: str) -> None:
+def test_every_number_is_in_a_relation_or_has_a_reason_to_be_in_none(name: str) -> None:
     others = {other: value for other, value in VALUES.items() if other != name}
     if name in ALONE:
         assert violations(others) == []
@@ -226,7 +226,7 @@ def test_a_number_is_in_a_relation_or_stands_alone_for_a_reason(name: str) -> No
 
 @pytest.mark.parametrize("value", ["2.5", "1e3", "5E6", "-1", "+3", "7."])
 @pytest.mark.parametrize("name", ["AttemptCap", "BatchTokenLimit"])
-def test_a_number_that_cloudformation_takes_and_the_functions_do_not_is_refused(name: str, value: str) -> None:
+def test_a_number_that_cloudformation_accepts_and_the_functions_do_not_is_refused(name: str, value: str) -> None:
     assert violations({**VALUES, name: value}) == [
         f"{name} cannot be {value}: make it a whole number without a sign or an exponent."
     ]
@@ -268,13 +268,13 @@ def built(tmp_path: Path, content: str) -> Path:
     return file
 
 
-def test_an_artefact_of_the_stacks_machine_is_taken(tmp_path: Path) -> None:
+def test_an_artefact_for_the_stacks_machine_is_accepted(tmp_path: Path) -> None:
     record = built(tmp_path, '{"runtime": "python3.13", "architecture": "arm64"}')
     assert build_violations("python3.13", "arm64", record) == []
 
 
 @pytest.mark.parametrize(("runtime", "architecture"), [("python3.12", "arm64"), ("python3.13", "x86_64")])
-def test_an_artefact_of_another_machine_is_refused(tmp_path: Path, runtime: str, architecture: str) -> None:
+def test_an_artefact_for_another_machine_is_refused(tmp_path: Path, runtime: str, architecture: str) -> None:
     record = built(tmp_path, '{"runtime": "python3.13", "architecture": "arm64"}')
     (sentence,) = build_violations(runtime, architecture, record)
     assert "built for python3.13 on arm64" in sentence

@@ -76,7 +76,7 @@ def test_every_queue_has_dead_letters_and_an_end(queue: str) -> None:
 
 
 @pytest.mark.parametrize(("function", "event"), [("IngestFunction", "Upload"), ("ParserFunction", "Video")])
-def test_a_batch_may_fail_in_part(function: str, event: str) -> None:
+def test_a_batch_of_messages_may_fail_in_part(function: str, event: str) -> None:
     source = FUNCTIONS[function]["Events"][event]["Properties"]
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 

@@ -111,7 +111,7 @@ def told(fault: Fault | None, given: Permit, *, above_bound: bool = False, failu
     ("breaker", "faults_before"),
     [(Breaker(), False), (Breaker(failures=1), True), (Breaker(rejected=True), True)],
 )
-def test_behind_a_closed_breaker_a_permit_is_no_probe_and_knows_of_earlier_faults(
+def test_a_permit_under_a_closed_breaker_is_no_probe_and_records_earlier_faults(
     breaker: Breaker, faults_before: bool
 ) -> None:
     ledger = RecordingLedger(account(breaker))
@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[Account, Hold, datetime | None, str]] = {
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
-def test_a_refusal_says_why_and_until_when_and_takes_no_probe(case: str) -> None:
+def test_a_refusal_has_a_reason_and_a_date_and_takes_no_probe(case: str) -> None:
     given, hold, due, said = REFUSED[case]
     ledger = RecordingLedger(given)
     refusal = admission(ledger).admit("pycon", token=PROBE, until=UNTIL)
@@ -169,7 +169,7 @@ def test_a_refusal_says_why_and_until_when_and_takes_no_probe(case: str) -> None
     assert said in refusal.sentence
 
 
-def test_a_probe_whose_taking_is_unknown_is_no_permit() -> None:
+def test_a_probe_that_may_or_may_not_be_taken_gives_no_permit() -> None:
     with pytest.raises(LedgerUnavailable):
         admission(RecordingLedger(account(open_breaker()), broken=True)).admit("pycon", token=PROBE, until=UNTIL)
 
@@ -220,7 +220,7 @@ def name_of(it: Fault | Permit | None) -> str:
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
 @pytest.mark.parametrize("fault", EVERY, ids=name_of)
-def test_a_usage_above_its_bound_opens_the_breaker_for_good_whatever_came_with_it(
+def test_a_usage_above_its_bound_with_any_outcome_opens_the_breaker_until_a_person_closes_it(
     fault: Fault | None, given: Permit
 ) -> None:
     ((call, project, why, probe_at, now),) = told(fault, given, above_bound=True, failures=THRESHOLD)
@@ -236,7 +236,7 @@ def test_an_account_fault_opens_the_breaker_for_fifteen_minutes(given: Permit) -
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
 @pytest.mark.parametrize("fault", PASSING, ids=name_of)
-def test_a_fault_of_the_provider_is_counted_and_opens_the_breaker_for_a_probe_or_from_the_threshold_on(
+def test_a_provider_fault_is_counted_and_opens_the_breaker_after_a_probe_or_at_the_threshold(
     fault: Fault, given: Permit
 ) -> None:
     counted = ("count_failure", "pycon")
@@ -260,13 +260,13 @@ def test_an_outcome_of_a_working_account_is_written_if_it_changes_anything(fault
 
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
-def test_a_rejection_that_is_tried_once_more_changes_nothing_further(given: Permit) -> None:
+def test_a_rejection_that_is_retried_changes_nothing_else(given: Permit) -> None:
     assert told(Retry(Reason.BAD_REQUEST, "400"), given, failures=THRESHOLD) == []
 
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
 @pytest.mark.parametrize("again", [True, False])
-def test_a_rejection_is_the_accounts_if_another_video_met_it_or_a_probe_did(given: Permit, again: bool) -> None:
+def test_a_rejection_is_an_account_fault_if_another_video_or_a_probe_met_it(given: Permit, again: bool) -> None:
     ledger = RecordingLedger(account(), count_rejection=again)
     rejected = Rejected(Reason.BAD_REQUEST, "400", code="odd")
     assert admission(ledger).rejected_for_all(given, rejected, video="v1") is (again or bool(given.probe))

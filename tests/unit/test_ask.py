@@ -285,7 +285,7 @@ def test_a_suspect_is_marked_with_its_claims_token_before_anything_else_is_writt
 
 
 @pytest.mark.parametrize(("visibility", "until"), [(5_000, 690), (690, 689), (60, 59)])
-def test_a_lease_outlasts_the_worker_and_ends_before_the_message_comes_again(
+def test_a_lease_outlasts_the_worker_and_ends_before_the_message_is_redelivered(
     stage: Stage, visibility: int, until: int
 ) -> None:
     stage.settings.visibility_seconds = visibility
@@ -309,7 +309,7 @@ ENOUGH, TOO_LITTLE = float(DEADLINE + MARGIN), DEADLINE + MARGIN - 0.001
         ([ENOUGH] * 4, "release"),
     ],
 )
-def test_the_time_is_looked_at_before_each_step_that_costs_something(
+def test_the_remaining_time_is_checked_before_each_step_that_costs_something(
     stage: Stage, left: list[float], last: str
 ) -> None:
     stage.answers["ask"] = answered()
@@ -525,7 +525,7 @@ OUTCOMES: dict[str, tuple[Answer | Fault, Calls, Calls, Decision]] = {
 
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("case", sorted(OUTCOMES))
-def test_an_outcome_is_recorded_settled_if_it_was_recorded_and_reported_in_any_case(
+def test_an_outcome_is_recorded_then_settled_if_recorded_then_reported(
     stage: Stage, case: str, ours: bool
 ) -> None:
     outcome, stored, reported, decision = OUTCOMES[case]
@@ -560,7 +560,7 @@ ABOVE = [Amount(1, 1_001, 0, 0), Amount(1, 0, 401, 0), Amount(1, 0, 0, 301), Amo
 
 
 @pytest.mark.parametrize("bill", [*ABOVE, BOUND])
-def test_a_bill_above_the_bound_in_any_unit_is_settled_in_full_and_opens_the_breaker_for_good(
+def test_a_bill_above_the_bound_in_any_unit_is_settled_in_full_and_opens_the_breaker_until_a_person_closes_it(
     stage: Stage, bill: Amount
 ) -> None:
     stage.answers["ask"] = answered(Measured(bill))
@@ -591,7 +591,7 @@ def test_a_failed_attempt_is_followed_by_another_up_to_the_cap_or_what_a_person_
 
 
 @pytest.mark.parametrize(("deferrals", "wait"), [(0, BACKOFF), (1, 2 * BACKOFF), (3, 8 * BACKOFF), (4, VISIBILITY)])
-def test_the_wait_without_a_date_doubles_from_deferral_to_deferral(stage: Stage, deferrals: int, wait: int) -> None:
+def test_a_wait_without_a_date_doubles_with_each_deferral(stage: Stage, deferrals: int, wait: int) -> None:
     stage.answers["ask"] = Defer(Reason.PROVIDER_UNREACHABLE, "no")
     decision = stage.ask_about(job(deferrals=deferrals))
     assert isinstance(decision, DeferRow)

@@ -237,7 +237,7 @@ def test_a_call_begins_no_batch_out_of_time(stage: AuditStage) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "number"), [(CALL_SECONDS, 3), (CALL_SECONDS + 0.001, 1)])
-def test_a_call_begins_no_batch_after_its_seconds(
+def test_a_call_begins_no_batch_after_its_time_limit(
     stage: AuditStage, monkeypatch: pytest.MonkeyPatch, seconds: float, number: int
 ) -> None:
     def restart(_upload: Upload) -> None:
@@ -264,7 +264,7 @@ RESTARTED = {
 
 
 @pytest.mark.parametrize("case", sorted(RESTARTED))
-def test_ingest_is_restarted_for_a_batch_that_stands_still_without_a_worker(stage: AuditStage, case: str) -> None:
+def test_ingest_is_restarted_for_a_stalled_batch_without_a_worker(stage: AuditStage, case: str) -> None:
     batch, restarted = RESTARTED[case]
     stage.batches = [batch]
     assert stage.run() == ({"started again": 1} if restarted else {})
@@ -272,7 +272,7 @@ def test_ingest_is_restarted_for_a_batch_that_stands_still_without_a_worker(stag
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_ingest_that_gets_no_further_is_restarted_so_many_times_and_then_left_to_a_person(
+def test_ingest_without_progress_is_restarted_up_to_the_limit_and_then_left_to_a_person(
     stage: AuditStage, rounds: int
 ) -> None:
     stage.batches = [replace(SENDING, audited_rows=40, audit_rounds=rounds)]
@@ -328,7 +328,7 @@ def test_rows_are_counted_one_by_one_if_they_may_have_ended(stage: AuditStage, c
 
 
 @pytest.mark.parametrize("left", [-1, 0, 1])
-def test_a_batch_whose_rows_have_ended_by_its_counters_is_published_and_counted_there(
+def test_a_batch_whose_rows_have_ended_by_its_counters_is_counted_while_it_is_published(
     stage: AuditStage, left: int
 ) -> None:
     batch = replace(MOVES, counts=Counter({"parsed_local": 40 - left}))
@@ -392,7 +392,7 @@ def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Audi
         "a message waits in the last round",
     ],
 )
-def test_a_batch_is_audited_if_it_stands_still_and_the_queue_is_short(
+def test_a_stalled_batch_is_audited_if_the_queue_is_short(
     stage: AuditStage, batch: Batch, queue: int, audited: bool
 ) -> None:
     stage.batches, stage.in_queue = [batch], queue
@@ -429,7 +429,7 @@ def test_a_round_stops_when_time_is_up_and_continues_from_the_last_row_that_it_r
     assert (stage.named("send"), stage.named("audited")) == ([sent] if sent else [], [(1, first_lost - 1, row)])
 
 
-def test_a_last_round_whose_time_is_up_before_a_lost_row_ends_none(stage: AuditStage) -> None:
+def test_a_last_round_that_runs_out_of_time_before_a_lost_row_ends_none(stage: AuditStage) -> None:
     stage.ended, stage.batches = numbers(1, 39), [replace(OPEN, audit_rounds=ROUNDS, audited_rows=39)]
     looks = iter([True] * 8)
     assert stage.run(lambda: next(looks, False)) == {}
@@ -444,7 +444,7 @@ def test_rounds_count_while_no_row_is_settled(stage: AuditStage, before: int, ro
     assert stage.named("audited") == [(rounds, 4, 16)]
 
 
-def test_a_batch_whose_other_rows_are_deferred_is_looked_at_after_the_next_standstill(stage: AuditStage) -> None:
+def test_a_batch_whose_other_rows_are_deferred_is_audited_again_when_it_stalls_again(stage: AuditStage) -> None:
     stage.batches = [replace(OPEN, audit_rounds=1)]
     stage.ended, stage.deferred = numbers(1, 39), [40]
     assert stage.run() == {}
@@ -452,7 +452,7 @@ def test_a_batch_whose_other_rows_are_deferred_is_looked_at_after_the_next_stand
 
 
 @pytest.mark.parametrize(("rounds", "given_up"), [(1, False), (2, True)])
-def test_rows_are_given_up_after_so_many_rounds_with_letters_first(
+def test_rows_are_given_up_after_the_last_round_and_their_dead_letters_are_sent_first(
     stage: AuditStage, rounds: int, given_up: bool
 ) -> None:
     stage.batches, stage.ended = [replace(OPEN, audit_rounds=rounds, audited_rows=28)], numbers(1, 28)
@@ -485,7 +485,7 @@ def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: AuditStage)
 
 @pytest.mark.parametrize("unreadable", [NotAManifest("half a file"), None])
 @pytest.mark.parametrize("rounds", [ROUNDS - 1, ROUNDS])
-def test_lost_rows_that_are_no_longer_read_as_before_are_ended_after_the_last_round(
+def test_lost_rows_that_can_no_longer_be_read_end_after_the_last_round(
     stage: AuditStage, unreadable: NotAManifest | None, rounds: int
 ) -> None:
     stage.ended, stage.unreadable, stage.read_up_to = numbers(1, 38), unreadable, 38

@@ -50,7 +50,7 @@ def test_any_difference_makes_another_batch(other: Upload) -> None:
     assert other.batch != upload().batch
 
 
-def test_parts_of_a_batchs_identity_do_not_run_together() -> None:
+def test_parts_of_a_batchs_identity_stay_separate() -> None:
     assert upload(key="uploads/a/bc", version="d").batch != upload(key="uploads/a/b", version="cd").batch
 
 
@@ -59,7 +59,7 @@ def test_a_batchs_name_begins_with_the_files() -> None:
 
 
 @given(st.text(max_size=200), st.text(max_size=50))
-def test_a_batchs_name_is_fit_for_a_key_whatever_the_files_is(name: str, version: str) -> None:
+def test_a_batchs_name_fits_into_a_key_whatever_the_file_is_called(name: str, version: str) -> None:
     assert set(upload(f"uploads/p/{name}", version).batch) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -77,7 +77,7 @@ def test_an_uploads_own_limit_only_lowers() -> None:
     assert stack.lowered_by(requests=5, tokens=20, micro_usd=None) == Total(requests=5, tokens=10, micro_usd=10)
 
 
-def test_an_own_limit_of_nothing_is_a_limit() -> None:
+def test_an_own_limit_of_zero_is_a_limit() -> None:
     assert Total(requests=10, tokens=10, micro_usd=10).lowered_by(requests=0).requests == 0
 
 
@@ -116,11 +116,11 @@ def test_a_message_with_a_field_of_a_newer_version_is_read_without_it() -> None:
     assert Message.model_validate_json(newer) == message
 
 
-def test_uploads_to_one_key_without_versions_are_told_apart() -> None:
+def test_uploads_to_one_key_without_versions_are_different_batches() -> None:
     first, second = (Upload("b", "uploads/p/x.jsonl", "null", f"2026-01-01T00:00:00Z#{n:032}", "etag") for n in (1, 2))
     assert first.batch != second.batch
     assert first.batch == Upload.of({**asdict(first), "unknown": "1"}).batch
 
 
-def test_a_projects_name_is_given_back() -> None:
+def test_a_valid_project_name_is_returned() -> None:
     assert project_name("djangocon-us.2019") == "djangocon-us.2019"

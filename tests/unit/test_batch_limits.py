@@ -11,7 +11,7 @@ from titlecard.pipeline.errors import InvalidLimit
 STACK = Total(requests=100, tokens=10_000, micro_usd=1_000)
 
 
-def test_an_upload_without_limits_of_its_own_has_the_stacks() -> None:
+def test_an_upload_without_its_own_limits_gets_the_stacks() -> None:
     assert own_limits(STACK, {"other": "x"}) == STACK
 
 
@@ -23,7 +23,7 @@ def test_an_upload_lowers_each_limit_by_itself() -> None:
 @pytest.mark.parametrize(
     "name", ["limit-usds", "limit_usd", "limit_requests", "limit-micro_usd", "limit-microusd", "limits", "Limit-Token"]
 )
-def test_a_limit_by_a_name_that_is_not_quite_right_is_refused(name: str) -> None:
+def test_a_limit_with_a_misspelt_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidLimit, match=rf"{name.lower()}.* is not a known limit: use .*limit-usd"):
         own_limits(STACK, {name: "5"})
 

@@ -40,7 +40,7 @@ def shuffled(rows: list[tuple[int, Video]]) -> list[tuple[int, Video]]:
     return list(enumerate(videos[::2] + videos[1::2], 1))
 
 
-def test_conferences_listed_one_after_the_other_are_told_apart() -> None:
+def test_consecutive_conferences_are_separate_stretches() -> None:
     videos = conference(ALPHA, 40) + conference(BETA, 24) + conference(GAMMA, 32)
     assert stretches(videos) == [range(40), range(40, 64), range(64, 96)]
 
@@ -50,7 +50,7 @@ def test_one_conference_is_one_stretch(size: int) -> None:
     assert stretches(conference(ALPHA, size)) == [range(size)]
 
 
-def test_a_description_tells_conferences_apart_whose_titles_do_not() -> None:
+def test_descriptions_separate_conferences_whose_titles_are_alike() -> None:
     described = [
         Video(id=f"{place} {n}", title=TALKS[n % 7], description=f"Talk {n} of {place}.\n\nFilmed by {place}.")
         for place in ("Alpha", "Beta")
@@ -147,7 +147,7 @@ def test_a_survey_stored_without_parts_is_read() -> None:
 
 
 @pytest.mark.parametrize("parts", [b"[]", b"\x1f\x8b", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xff\xff\xff"])
-def test_parts_that_are_no_surveys_are_refused(parts: bytes) -> None:
+def test_stored_parts_that_are_not_surveys_are_refused(parts: bytes) -> None:
     with pytest.raises(ValueError, match="not surveys"):
         BatchSurvey.from_stored(Survey().to_json(), parts)
 

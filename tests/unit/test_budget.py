@@ -26,7 +26,7 @@ from titlecard.domain.money.budget import NUMBER_MAX
         ("0usd", Cap(None, 0)),
     ],
 )
-def test_an_amount_is_written_as_it_is_said(text: str, expected: Cap) -> None:
+def test_amounts_are_read_as_people_write_them(text: str, expected: Cap) -> None:
     assert cap([text]) == expected
 
 
@@ -48,7 +48,7 @@ def test_an_amount_is_written_as_it_is_said(text: str, expected: Cap) -> None:
         "usd5",
     ],
 )
-def test_a_text_that_is_no_amount_is_refused(text: str) -> None:
+def test_text_that_is_not_an_amount_is_refused(text: str) -> None:
     with pytest.raises(NotABudget):
         cap([text])
 
@@ -67,7 +67,7 @@ def test_the_largest_amount_is_a_billion_dollars_and_as_many_tokens() -> None:
             cap([text])
 
 
-def test_a_budget_of_nothing_is_one() -> None:
+def test_a_budget_of_zero_is_valid() -> None:
     assert Budget(Cap(0, 0), Cap(0, 0)).of_a_month == Cap(0, 0)
 
 
@@ -76,7 +76,7 @@ def test_two_amounts_of_one_unit_are_refused() -> None:
         cap(["5usd", "$6"])
 
 
-def test_a_budget_without_a_number_is_none() -> None:
+def test_a_budget_without_a_number_is_refused() -> None:
     with pytest.raises(NotABudget):
         Budget(Cap(), Cap())
 
@@ -94,7 +94,7 @@ def test_a_window_is_the_same_in_every_time_zone(moment: datetime, hours: int) -
 
 
 @given(st.dates(date(1970, 1, 1), date(9000, 1, 1)))
-def test_the_next_day_and_month_begin_at_midnight_and_are_the_next(day: date) -> None:
+def test_the_next_day_and_month_begin_when_this_one_ends(day: date) -> None:
     window = Window(day)
     assert Window.at(window.next_day).day == day + timedelta(days=1)
     assert Window.at(window.next_day - timedelta(microseconds=1)) == window
@@ -136,7 +136,7 @@ def test_the_remaining_room_is_never_negative(most: Cap, spent: Amount) -> None:
     assert all(left >= 0 for left in most.room(spent).as_map().values())
 
 
-def test_the_most_of_a_month_without_a_cap_is_that_of_its_days() -> None:
+def test_a_month_without_a_cap_is_bounded_by_its_days() -> None:
     budget = Budget(Cap(10, None), Cap(None, 7))
     assert (budget.of_a_day, budget.of_a_month) == (Cap(10, 7), Cap(310, 7))
     other = Budget(Cap(10, 5), Cap(100, 1_000))

@@ -78,7 +78,7 @@ def test_a_row_whose_text_was_edited_into_something_else_cannot_be_read(name: st
         as_row(item | {name: {"a": 1}})
 
 
-def test_a_row_is_read_with_what_it_must_have() -> None:
+def test_a_row_needs_only_its_required_attributes() -> None:
     item = row_key("b", 7) | {"state": "queued", "video": "v1", "due": "an unsent grant's"}
     assert as_row(item) == Row("b", 7, RowState.QUEUED, "v1")
 
@@ -136,7 +136,7 @@ def test_an_end_is_counted_by_its_state_and_its_tier() -> None:
     assert (end.pointer, end.row_exists, end.talk, end.reason) == (Pointer.UNKNOWN, False, None, None)
 
 
-def test_what_is_not_said_is_the_state_of_a_new_row() -> None:
+def test_missing_attributes_mean_a_new_row() -> None:
     assert MessageState() == MessageState(None, "", "", "", VideoRecord(), 0)
     assert Row("b", 7) == Row("b", 7, RowState.QUEUED, "", "", None, None, None, Amount(), 0, "", "")
     assert Attempt(MESSAGE, "f" * 32, "token", 1).claim == 0

@@ -128,7 +128,7 @@ def test_items_are_inserted_in_as_few_calls_as_they_fit_into(stage: Stage) -> No
     assert stage.waits == []
 
 
-def test_of_items_with_the_same_key_the_first_is_inserted(stage: Stage) -> None:
+def test_the_first_of_several_items_with_one_key_is_inserted(stage: Stage) -> None:
     assert stage.insert("a", "b", "a") == [True, True, False]
     assert stage.client.calls == [["a", "b"]]
 
@@ -148,7 +148,7 @@ def test_an_item_that_is_always_throttled_is_given_up_after_all_tries(stage: Sta
     assert len(stage.client.calls) == TRIES
 
 
-def test_an_item_that_is_refused_for_good_is_an_error_at_once(stage: Stage) -> None:
+def test_an_item_that_dynamodb_refuses_is_an_error_at_once(stage: Stage) -> None:
     stage.client.codes = {"a": ["ValidationError"]}
     with pytest.raises(ClientError, match="ValidationError"):
         stage.insert("a", "b")
@@ -168,21 +168,21 @@ def test_items_are_read_in_as_few_calls_as_they_fit_into(stage: Stage) -> None:
     assert stage.waits == []
 
 
-def test_keys_that_were_left_are_read_again_with_the_others(stage: Stage) -> None:
+def test_unprocessed_keys_are_read_again_with_the_others(stage: Stage) -> None:
     stage.client.unread = [30]
     assert stage.get(KEYS_PER_GET + 1) == KEYS_PER_GET + 1
     assert [len(call) for call in stage.client.calls] == [KEYS_PER_GET, 31]
     assert stage.waits == WAITS[:1]
 
 
-def test_keys_that_are_left_every_time_are_given_up_after_all_tries(stage: Stage) -> None:
+def test_keys_that_stay_unprocessed_are_given_up_after_all_tries(stage: Stage) -> None:
     stage.client.unread = [2, *[2] * (TRIES - 1)]
     with pytest.raises(CatalogBusy, match="2 keys"):
         stage.get(3)
     assert (len(stage.client.calls), stage.waits) == (TRIES, WAITS)
 
 
-def test_a_call_that_leaves_nothing_starts_the_tries_anew(stage: Stage) -> None:
+def test_a_call_without_unprocessed_keys_resets_the_count_of_tries(stage: Stage) -> None:
     stage.client.unread = [1] * (TRIES - 1) + [0] + [1] * (TRIES - 1)
     assert stage.get(KEYS_PER_GET * TRIES) == KEYS_PER_GET * TRIES
     assert stage.waits[: TRIES - 1] == WAITS
@@ -193,7 +193,7 @@ def test_a_call_that_leaves_nothing_starts_the_tries_anew(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(RETRYABLE))
-def test_a_transaction_that_meets_another_is_tried_again_after_longer_and_longer_waits(stage: Stage, code: str) -> None:
+def test_a_transaction_that_conflicts_is_retried_after_longer_and_longer_waits(stage: Stage, code: str) -> None:
     stage.client.cancelled = [["None", code]] * (TRIES - 1)
     assert stage.transact() is True
     assert (len(stage.client.calls), stage.waits) == (TRIES, WAITS)
@@ -206,7 +206,7 @@ def test_a_transaction_whose_condition_does_not_hold_is_not_tried_again(stage: S
     assert (len(stage.client.calls), stage.waits) == (1, [])
 
 
-def test_a_transaction_that_meets_others_every_time_is_given_up(stage: Stage) -> None:
+def test_a_transaction_that_always_conflicts_is_given_up(stage: Stage) -> None:
     stage.client.cancelled = [["TransactionConflict"]] * TRIES
     with pytest.raises(CatalogBusy):
         stage.transact()

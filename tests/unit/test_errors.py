@@ -76,7 +76,7 @@ def test_a_missing_permission_without_details_is_named_by_the_call() -> None:
     ],
 )
 @pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "ResourceNotFoundException", "InternalFailure"])
-def test_no_sentence_holds_a_credential(code: str, message: str) -> None:
+def test_no_explanation_contains_a_credential(code: str, message: str) -> None:
     assert "EXAMPLE" not in explain(refused(code, message))
 
 

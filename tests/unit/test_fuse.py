@@ -92,7 +92,7 @@ def test_a_lower_cap_on_output_tokens_goes_through(cap: int) -> None:
     assert network.requests == 1
 
 
-def test_a_body_that_does_not_speak_of_streaming_goes_through() -> None:
+def test_a_body_without_the_key_stream_goes_through() -> None:
     network = Network()
     post(Fuse(network, ALLOWANCE), {key: BODY[key] for key in BODY.keys() - {"stream"}})
     assert network.requests == 1
@@ -193,13 +193,13 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("how", sorted(BODIES))
-def test_the_client_is_given_an_answers_text_and_nothing_odd(how: str) -> None:
+def test_the_client_gets_only_the_text_of_an_odd_answer(how: str) -> None:
     passed = post(Fuse(Network(httpx2.Response(200, json=BODIES[how])), ALLOWANCE)).json()
     assert [part["text"] for part in passed["output"][0]["content"]] == ["{}"]
     assert (passed["status"], passed["model"], "usage" in passed) == ("completed", ALLOWANCE.model, False)
 
 
-def test_reasoning_of_a_model_is_no_part_of_its_answer() -> None:
+def test_reasoning_is_not_part_of_the_answer() -> None:
     thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Well, well."}]}
     passed = post(Fuse(Network(httpx2.Response(200, json={"output": [thought]})), ALLOWANCE)).json()
     assert passed["output"] == []
@@ -212,12 +212,12 @@ def test_an_error_reaches_the_client_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(("status", "passed_on"), [(201, 200), (299, 200), (300, 300)])
-def test_a_success_ends_below_status_300(status: int, passed_on: int) -> None:
+def test_only_a_status_below_300_is_a_success(status: int, passed_on: int) -> None:
     response = post(Fuse(Network(httpx2.Response(status, json=BODIES["bare"])), ALLOWANCE))
     assert response.status_code == passed_on
 
 
-def test_a_response_of_more_than_the_most_bytes_is_incomplete() -> None:
+def test_a_response_above_the_size_limit_is_incomplete() -> None:
     fuse = Fuse(Network(httpx2.Response(200, content=b"x" * (RESPONSE_MAX_BYTES + 1))), ALLOWANCE)
     with pytest.raises(httpx2.ReadError):
         post(fuse)
@@ -261,7 +261,7 @@ def test_a_response_is_closed_whether_or_not_it_is_read_to_its_end(size: int) ->
     assert asyncio.run(send()) == [size]
 
 
-def test_a_response_of_exactly_the_most_bytes_is_read_whole() -> None:
+def test_a_response_of_exactly_the_size_limit_is_read_in_full() -> None:
     answer = json.dumps({"usage": USAGE}).encode()
     fuse = Fuse(Network(httpx2.Response(200, content=answer + b" " * (RESPONSE_MAX_BYTES - len(answer)))), ALLOWANCE)
     post(fuse)
@@ -280,7 +280,7 @@ def test_a_response_that_comes_in_pieces_is_put_together() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
-def test_a_response_is_passed_on_with_its_headers_but_those_about_the_transfer(status: int) -> None:
+def test_a_response_keeps_its_headers_except_those_about_the_transfer(status: int) -> None:
     content = gzip.compress(b"<html>")
     headers = {"content-encoding": "gzip", "retry-after": "7"}
     fuse = Fuse(Network(httpx2.Response(status, headers=headers, content=content)), ALLOWANCE)
@@ -323,7 +323,7 @@ class Broken(httpx2.AsyncBaseTransport):
         httpx2.UnsupportedProtocol,
     ],
 )
-def test_a_connection_that_never_was_has_sent_nothing(trouble: type[httpx2.TransportError]) -> None:
+def test_a_connection_that_failed_has_sent_nothing(trouble: type[httpx2.TransportError]) -> None:
     fuse = Fuse(Broken(trouble), ALLOWANCE)
     with pytest.raises(trouble):
         post(fuse)
@@ -379,7 +379,7 @@ def test_the_parts_of_the_input_are_read() -> None:
 
 
 @pytest.mark.parametrize("part", ["cached_tokens", "cache_write_tokens"])
-def test_one_part_may_be_all_of_the_input_and_no_more(part: str) -> None:
+def test_a_part_of_the_input_may_equal_the_input_and_not_exceed_it(part: str) -> None:
     usage = {"output_tokens": 1, "input_tokens_details": {part: 3}}
     assert read_usage(usage | {"input_tokens": 3}) is not None
     assert read_usage(usage | {"input_tokens": 2}) is None

@@ -32,7 +32,7 @@ def test_two_people_may_share_a_surname() -> None:
     assert ungrounded("Queues", ["Ada Byron", "Tomas Byron"], video) is None
 
 
-def test_a_name_is_not_put_together_of_two_people() -> None:
+def test_a_name_is_not_composed_of_two_people() -> None:
     video = Video(id="1", title="Ada Smith and Tomas Byron: Queues")
     assert ungrounded("Queues", ["Ada Byron"], video) is not None
 
@@ -41,7 +41,7 @@ def test_words_may_be_left_out_of_the_middle() -> None:
     assert ungrounded("GopherCon Mortals", [], VIDEO) is None
 
 
-def test_a_word_that_the_title_does_not_have_is_named() -> None:
+def test_the_reason_names_the_word_that_the_title_lacks() -> None:
     assert "'beginners'" in (ungrounded("Scheduling for Beginners", [], VIDEO) or "")
 
 
@@ -49,7 +49,7 @@ def test_words_in_another_order_are_not_the_title() -> None:
     assert ungrounded("Mortals for Scheduling", [], VIDEO) is not None
 
 
-def test_a_word_of_the_description_is_no_word_of_the_title() -> None:
+def test_a_word_of_the_description_does_not_count_as_one_of_the_title() -> None:
     assert ungrounded("Scheduling With Kwame", [], VIDEO) is not None
 
 
@@ -65,7 +65,7 @@ def test_part_of_a_word_is_not_a_presenter() -> None:
     assert ungrounded("Scheduling for Mortals", ["Kwame Men"], VIDEO) is not None
 
 
-def test_words_of_a_name_that_stand_apart_are_not_a_presenter() -> None:
+def test_separated_words_of_a_name_are_not_a_presenter() -> None:
     assert ungrounded("Scheduling for Mortals", ["Zoë Mensah"], VIDEO) is not None
 
 
@@ -97,5 +97,5 @@ def test_a_chinese_name_inside_a_line_without_spaces_is_found() -> None:
     assert ungrounded("排程", ["王小明"], video) is None
 
 
-def test_a_title_of_signs_alone_can_stay_as_it_is() -> None:
+def test_a_title_of_punctuation_alone_can_stay_as_it_is() -> None:
     assert ungrounded("🎉", [], Video(id="3", title="🎉")) is None

@@ -93,7 +93,7 @@ def test_a_curve_has_no_more_points_than_asked_for_and_ends_with_all(points: int
 
 
 @pytest.mark.parametrize("situation", OURS, ids=lambda it: it.name)
-def test_titlecards_scaled_numbers_are_ones_that_the_template_takes(situation: Any) -> None:  # noqa: ANN401 -- a Situation
+def test_the_template_accepts_the_scaled_numbers_for_titlecard(situation: Any) -> None:  # noqa: ANN401 -- a Situation
     scaled = titlecard_run.parameters(dict(situation.changed), SCALE)
     template.load().values({name: str(value) for name, value in scaled.items()})
 

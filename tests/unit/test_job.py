@@ -93,7 +93,7 @@ SUSPECTS = {
 
 
 @pytest.mark.parametrize("case", sorted(SUSPECTS))
-def test_a_suspect_is_told_from_one_that_killed_its_worker_alone(case: str) -> None:
+def test_a_suspect_is_distinguished_from_a_message_that_alone_killed_a_worker(case: str) -> None:
     one, is_suspect, killed_alone = SUSPECTS[case]
     assert (one.is_suspect, one.killed_alone) == (is_suspect, killed_alone)
 

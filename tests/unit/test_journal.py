@@ -21,7 +21,7 @@ def change(video: str, answer: str | None, table: str = "CatalogTable") -> Chang
     return Change(table, key, None if answer is None else key | {"talk": {"S": answer}})
 
 
-def test_a_new_state_has_nothing_kept(tmp_path: Path) -> None:
+def test_a_new_state_has_an_empty_journal(tmp_path: Path) -> None:
     assert Journal(tmp_path / "talks.jsonl").load() == []
 
 

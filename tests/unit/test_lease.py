@@ -93,7 +93,7 @@ def test_an_unchanged_lease_is_taken_over_after_its_length_by_the_sweepers_own_c
 
 
 @pytest.mark.parametrize("looks", range(1, POLLS + 1))
-def test_a_lease_that_changes_is_left_alone_from_the_look_on_that_finds_it_changed(stage: Stage, looks: int) -> None:
+def test_a_changed_lease_is_left_alone_as_soon_as_the_change_is_seen(stage: Stage, looks: int) -> None:
     stage.stored = ["a stamp"] * looks + ["a later one"]
     assert stage.lease.take() is False
     assert (stage.taken, stage.now) == ([], NOON + timedelta(seconds=looks * RENEW_SECONDS))
@@ -119,7 +119,7 @@ def test_a_lost_lease_is_neither_renewed_again_nor_held_for_longer(stage: Stage)
     assert [stage.is_held_after(seconds) for seconds in (14.9, 15)] == [True, False]
 
 
-def test_a_renewal_without_an_answer_is_tried_again_and_prolongs_nothing(stage: Stage) -> None:
+def test_a_renewal_without_an_answer_is_retried_and_does_not_extend_the_lease(stage: Stage) -> None:
     stage.takes = -1e-6
     stage.renew(3, 3)
     assert len(stage.renewed) == 2

@@ -58,18 +58,18 @@ def test_no_videos_yield_no_talks() -> None:
         ({"id": None, "title": "A"}, r"videos\[1\]: id: Field required"),
     ],
 )
-def test_dictionary_that_is_no_video_is_refused_with_its_place(row: dict[str, Any], message: str) -> None:
+def test_dictionary_that_is_not_a_video_is_refused_with_its_index(row: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         titlecard.parse([{"id": "1", "title": TITLES[0]}, row])
 
 
-def test_values_may_be_as_a_database_has_them() -> None:
+def test_values_may_have_the_types_of_a_database() -> None:
     row = {"id": 1, "title": "Linkers", "description": None, "published_at": datetime(2026, 1, 5, tzinfo=UTC)}
     (talk,) = titlecard.parse([row | {"presenters": ["Ada Byron"]}])
     assert (talk.title, talk.presenters) == ("Linkers", ("Ada Byron",))
 
 
-def test_what_is_neither_a_dictionary_nor_a_video_is_refused() -> None:
+def test_anything_but_a_dictionary_or_a_video_is_refused() -> None:
     one: Any = {"id": "1", "title": TITLES[0]}  # not a list
     with pytest.raises(TypeError, match=r"videos\[0\]: a str is neither"):
         titlecard.parse(one)

@@ -105,7 +105,7 @@ def test_affiliations_in_brackets_do_not_stay_with_the_names() -> None:
     assert answer.presenters == ("Julia Fischer", "Omar Haddad")
 
 
-def test_a_leading_code_goes() -> None:
+def test_a_leading_code_is_dropped() -> None:
     assert in_a_batch("0{i}_40{i}_{t} - {n}").title == TITLE
 
 
@@ -120,7 +120,7 @@ def test_a_keynote_without_a_title_is_called_keynote() -> None:
     assert (answer.title, answer.presenters) == ("Keynote", (NAME,))
 
 
-def test_somebody_whom_the_title_is_about_is_no_presenter_where_by_names_one() -> None:
+def test_a_person_whom_the_title_is_about_is_no_presenter_if_by_names_one() -> None:
     videos = [Video(id=str(n), title=f"DevConf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
     answer = parsed(f"DevConf 2031 - Anna Karenina Learns to Code by {NAME}", batch=take_survey(videos))
     assert (answer.title, answer.presenters) == ("Anna Karenina Learns to Code", (NAME,))
@@ -149,29 +149,29 @@ def test_presenters_divided_by_dashes_are_a_list() -> None:
     assert parse(videos[-1], take_survey(videos)).presenters == ("Julia Fischer", "Omar Haddad")
 
 
-def test_the_label_that_editors_drop_goes() -> None:
+def test_the_label_that_editors_drop_is_dropped() -> None:
     assert parsed(f"Talk: {TITLE} - {NAME}").title == TITLE
 
 
 @pytest.mark.parametrize("template", ["{t} (Keynote) - {n}", "{t} - Keynote", "DevConf 2031 - {t} (Keynote) by {n}"])
-def test_a_keynote_label_behind_the_title_goes(template: str) -> None:
+def test_a_keynote_label_after_the_title_is_dropped(template: str) -> None:
     assert in_a_batch(template).title == TITLE
 
 
 @pytest.mark.parametrize("event", ["DevConf 2031: ", "Write the Code Springfield 2031 - "])
-def test_an_event_with_its_year_at_the_beginning_goes_even_where_no_other_row_has_it(event: str) -> None:
+def test_a_leading_event_with_its_year_is_dropped_even_if_no_other_row_has_it(event: str) -> None:
     rows = [Video(id=str(n), title=f"{t} - {who}") for n, (t, who) in enumerate(TALKS)]
     odd = Video(id="odd", title=f"{event}{TITLE} - {NAME}")
     assert parse(odd, take_survey([*rows, odd])).title == TITLE
 
 
-def test_an_event_with_its_year_goes_without_a_sign_behind_it_though_the_batch_spells_it_otherwise() -> None:
+def test_an_event_with_its_year_is_dropped_without_a_separator_after_it_however_the_batch_spells_it() -> None:
     videos = [Video(id=str(n), title=f"Dev Conf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
     answer = parsed(f"DevConference 2031 {TITLE} by {NAME}", batch=take_survey(videos))
     assert (answer.title, answer.presenters) == (TITLE, (NAME,))
 
 
-def test_handles_behind_a_sign_are_no_part_of_the_title() -> None:
+def test_handles_after_a_separator_are_not_part_of_the_title() -> None:
     assert parsed(f"{TITLE} / @ada and @tomas").title == TITLE
 
 
@@ -180,7 +180,7 @@ def test_a_year_that_belongs_to_the_title_stays() -> None:
 
 
 @pytest.mark.parametrize("nobody", ["Various Speakers", "Multiple Presenters", "TBA"])
-def test_a_placeholder_for_nobody_in_particular_is_no_presenter(nobody: str) -> None:
+def test_a_placeholder_is_no_presenter_in_a_title(nobody: str) -> None:
     assert nobody not in in_a_batch("{t} - {n}", name=nobody).presenters
 
 
@@ -190,7 +190,7 @@ def test_speakers_are_found_if_the_title_says_various_speakers() -> None:
     assert answer.presenters == ("Julia Fischer", "Omar Haddad", "Anna Kowalska")
 
 
-def test_somebody_whom_the_description_quotes_is_no_presenter() -> None:
+def test_a_person_whom_the_description_quotes_is_no_presenter() -> None:
     text = "Speaker: {n}\n\nWe deploy every day. The habit was named by Charles Dickens, author of many books."
     assert in_a_batch("{t}", text).presenters == (NAME,)
 
@@ -200,13 +200,13 @@ def test_the_last_item_of_a_list_in_a_title_is_not_a_presenter() -> None:
     assert (answer.title, answer.presenters) == ("Learning from Meetups in Zimbabwe, Indonesia, and South Korea", ())
 
 
-def test_somebody_in_a_list_of_topics_is_no_presenter() -> None:
+def test_a_person_in_a_list_of_topics_is_no_presenter() -> None:
     text = "How to be wrong in public.\n\nKeywords: habits, Charles Dickens, reviews"
     assert parsed(TITLE, text).presenters == ()
 
 
 @pytest.mark.parametrize("role", ["Executive Director", "Bright Ventures LLC"])
-def test_a_role_or_a_company_behind_a_name_is_no_presenter(role: str) -> None:
+def test_a_role_or_a_company_after_a_name_is_no_presenter(role: str) -> None:
     assert in_a_batch("{t} - {n}", name=f"{NAME}, {role}").presenters == (NAME,)
 
 
@@ -232,7 +232,7 @@ def test_an_answer_with_consistent_evidence_is_sure() -> None:
     assert in_a_batch('"{t}" - {n} (DevConf 2031)').sure
 
 
-def test_a_batch_without_a_template_makes_less_sure() -> None:
+def test_a_batch_without_a_template_lowers_the_confidence() -> None:
     alone, together = parsed(f"{TITLE} - {NAME}"), in_a_batch("{t} - {n}")
     assert alone.confidence < together.confidence
 
@@ -295,7 +295,7 @@ def test_a_local_answer_is_final_if_it_is_sure_or_no_model_is_asked() -> None:
     ]
 
 
-def test_a_batch_that_may_be_one_persons_is_never_sure_that_nobody_is_named() -> None:
+def test_no_answer_without_presenters_is_sure_if_one_person_may_give_the_whole_batch() -> None:
     videos = [Video(id=str(n), title=f"Grace Hopper - {t}") for n, (t, _) in enumerate(TALKS)]
     answers = [parse(video, take_survey(videos)) for video in videos]
     assert not any(answer.sure and not answer.presenters for answer in answers)

@@ -24,7 +24,7 @@ MOST_INVENTED = 0.015
 """The highest share of rows with an invented name there."""
 
 
-def test_the_card_is_about_the_weights_beside_it() -> None:
+def test_the_card_describes_the_weights_beside_it() -> None:
     data = Path(WEIGHTS).read_bytes()
     assert CARD["weights"] == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -39,7 +39,7 @@ def test_the_card_states_the_protocol_and_the_data() -> None:
     assert all(len(each["sha256"]) == 64 for each in CARD["datasets"])
 
 
-def test_the_card_says_how_much_of_the_error_is_the_labels() -> None:
+def test_the_card_states_how_many_errors_come_from_the_labels() -> None:
     noise = CARD["label_noise"]
     assert (noise["dataset"], noise["read"]) == ("talks-dev", 100)
     assert 0 <= noise["fault_of_the_label"] <= noise["read"]
@@ -74,7 +74,7 @@ def test_series_never_seen_of_known_communities_are_measured_beside_them() -> No
 
 
 @pytest.mark.parametrize("community", COMMUNITIES)
-def test_the_card_says_what_a_review_is_worth(community: str) -> None:
+def test_the_card_states_what_a_review_improves(community: str) -> None:
     review = CARD["communities_never_seen"][community]["review"]
     assert review["flagged_wrong"] > review["unflagged_wrong"]
     assert review["right_after"] >= CARD["communities_never_seen"][community]["figures"]["all.both"]

@@ -81,7 +81,7 @@ def test_rows_are_sorted_into_kinds(clone: Path) -> None:
 
 
 @needs_git
-def test_nobody_is_expected_where_the_input_names_nobody(clone: Path) -> None:
+def test_no_presenter_is_expected_if_the_input_names_none(clone: Path) -> None:
     row = {row["id"]: row for row in pyvideo(clone)}["devconf-2031/videos/unnamed"]
     assert row["expected"] == {"title": "Loaders", "presenters": []}
 

@@ -91,7 +91,7 @@ def test_a_description_of_100_kb_is_answered_like_its_beginning() -> None:
         "<script>\nvar speaker = 'Eve Mallory';\n</script>",
     ],
 )
-def test_names_in_addresses_and_markup_are_nobody(text: str) -> None:
+def test_names_in_addresses_and_markup_are_ignored(text: str) -> None:
     assert parsed("Deploying on a Friday", text).presenters == ()
 
 
@@ -151,7 +151,7 @@ def test_odd_characters_in_a_title_do_not_hide_its_name(title: str, clean: str, 
         "«»",
     ],
 )
-def test_odd_titles_are_answered_with_themselves_and_nobody(title: str) -> None:
+def test_odd_titles_are_kept_and_name_no_presenter(title: str) -> None:
     answer = parsed(title)
     assert (answer.title, answer.presenters) == (one_line(title) or title, ())
 
@@ -160,7 +160,7 @@ def test_odd_titles_are_answered_with_themselves_and_nobody(title: str) -> None:
     "text",
     ["", " ", "\n\n\n", " " * 300_000 + "x", "\u200b", "🎤" * 1000, "(" * 5000, "A. " * 5000, "Speaker: " * 2000],
 )
-def test_odd_descriptions_invent_nobody(text: str) -> None:
+def test_no_presenter_is_invented_from_an_odd_description(text: str) -> None:
     assert parsed("Deploying on a Friday", text).presenters == ()
 
 
@@ -170,19 +170,19 @@ def test_a_title_longer_than_any_is_left_as_it_is_and_never_sure() -> None:
     assert (answer.title, answer.presenters, answer.sure) == (title, (), False)
 
 
-def test_only_the_beginning_of_a_description_is_looked_at() -> None:
+def test_only_the_beginning_of_a_description_is_read() -> None:
     text = "\n".join(["A line of text that goes on and on."] * 3000)
     found = lines(text)
     assert (len(found) <= LINES, sum(map(len, found)) <= LONGEST) == (True, True)
 
 
-def test_a_name_behind_the_looked_at_part_is_not_found() -> None:
+def test_a_name_after_the_part_that_is_read_is_not_found() -> None:
     assert parsed("Deploying on a Friday", "x " * LONGEST + "\nSpeaker: Julia Fischer").presenters == ()
 
 
 @settings(max_examples=200)
 @given(st.text(min_size=1, max_size=150), st.text(max_size=400))
-def test_no_text_makes_it_fail_or_answer_without_ground(title: str, description: str) -> None:
+def test_no_text_causes_an_exception_or_an_ungrounded_answer(title: str, description: str) -> None:
     video = Video(id="1", title=f"T{title}", description=description)
     answer = parse(video, take_survey([video]))
     assert ungrounded(answer.title, answer.presenters, video) is None

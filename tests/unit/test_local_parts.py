@@ -91,7 +91,7 @@ def test_a_phrase_of_the_batch_is_cut_out_of_the_middle() -> None:
         ("Rocky Mountain 2031", ["Rocky Mountain 2031"]),
     ],
 )
-def test_separators_are_told_apart_from_parts_of_names(title: str, expected: list[str]) -> None:
+def test_separators_are_distinguished_from_parts_of_names(title: str, expected: list[str]) -> None:
     assert pieces(title) == expected
 
 
@@ -99,7 +99,7 @@ def test_a_nickname_in_brackets_stays_inside_its_name() -> None:
     assert pieces("Compilers - Augusta (Ada) Byron") == ["Compilers", "Augusta (Ada) Byron"]
 
 
-def test_pieces_say_where_they_stand() -> None:
+def test_pieces_have_their_positions() -> None:
     title = "  A Talk | Julia Fischer"
     assert [title[part.start : part.end] for part in segments(title, LEXICON)] == pieces(title)
 
@@ -136,7 +136,7 @@ def test_letters_that_look_like_an_academic_title_stay_inside_a_name() -> None:
     assert clean(["Lacey Williams Henschel"]) == ("Lacey Williams Henschel",)
 
 
-def test_academic_titles_and_doubles_are_taken_off() -> None:
+def test_academic_titles_and_duplicates_are_removed() -> None:
     assert clean(["Dr. Julia Fischer", "Omar Haddad, PhD", "julia fischer", "Omar"]) == ("Julia Fischer", "Omar Haddad")
 
 
@@ -174,12 +174,12 @@ def test_words_after_a_name_say_what_the_person_does(text: str, expected: str) -
         ("Nice topics: talks by ", "", False),
     ],
 )
-def test_names_in_lists_of_topics_or_of_examples_are_told_apart(before: str, after: str, expected: bool) -> None:
+def test_names_in_lists_of_topics_or_examples_are_recognised(before: str, after: str, expected: bool) -> None:
     assert cues.of_examples(before, after) is expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [(" Research Center", True), (" is a researcher", False)])
-def test_a_name_that_goes_on_as_an_institute_is_no_person(text: str, expected: bool) -> None:
+def test_a_name_that_continues_as_an_institute_is_no_person(text: str, expected: bool) -> None:
     assert cues.of_a_company(text) is expected
 
 

@@ -258,7 +258,7 @@ def test_a_list_under_any_name_is_read_unless_its_object_is_a_row(indent: int | 
 
 
 @pytest.mark.parametrize("nested", [{"speakers": [{"name": "Ada"}]}, {"chapters": [{"title": "One", "start": 0}]}])
-def test_a_list_within_a_row_is_not_taken_for_the_rows(nested: dict[str, object]) -> None:
+def test_a_list_within_a_row_is_not_mistaken_for_the_rows(nested: dict[str, object]) -> None:
     talks = [nested | {"id": "a", "title": "A"}, {"id": "b", "related": [{"id": "x", "title": "X"}], "title": "B"}]
     data = "".join(json.dumps(talk, indent=1) for talk in talks)
     assert accepted(data.encode()) == [(1, "a", "A"), (2, "b", "B")]
@@ -298,7 +298,7 @@ def test_the_tabs_of_a_channel_are_read_as_one_list() -> None:
     assert accepted(json.dumps(channel).encode()) == [(1, "a", "A"), (2, "b", "B"), (3, "c", "C")]
 
 
-def test_a_talk_of_pyvideo_is_not_taken_for_the_list_of_its_files() -> None:
+def test_a_pyvideo_talk_is_not_mistaken_for_the_list_of_its_files() -> None:
     talk = {"videos": [{"type": "youtube", "url": "https://youtu.be/dQw4w9WgXcQ"}], "title": "A", "speakers": ["B"]}
     assert accepted(json.dumps(talk, indent=2).encode()) == [(1, "dQw4w9WgXcQ", "A")]
 
@@ -473,7 +473,7 @@ def test_an_id_that_is_a_number_is_its_digits(number: str, text: str) -> None:
         ({"videoId": "Ab3dEfGh1Jk"}, "Ab3dEfGh1Jk"),
     ],
 )
-def test_an_id_is_read_without_what_is_around_it(given: object, read: str) -> None:
+def test_an_id_is_read_without_the_characters_around_it(given: object, read: str) -> None:
     assert accepted(json.dumps({"id": given, "title": "A"}).encode()) == [(1, read, "A")]
 
 
@@ -507,7 +507,7 @@ def test_an_address_is_read_without_the_text_beside_it(cell: str) -> None:
     assert (row.video.id, row.video.url) == ("Ab3dEfGh1Jk", "https://youtu.be/Ab3dEfGh1Jk")
 
 
-def test_a_remark_behind_the_name_of_a_column_is_no_part_of_it() -> None:
+def test_a_remark_after_a_columns_name_is_ignored() -> None:
     assert accepted(b"ID (internal),Title (as on YouTube)\na,A\n") == [(2, "a", "A")]
     assert accepted(b"id,Title (draft),Title\na,B,A\n") == [(2, "a", "A")]
 
@@ -607,7 +607,7 @@ def test_texts_are_read_as_they_were_meant(given: str, read: str) -> None:
     assert accepted(json.dumps({"id": "a", "title": given}).encode()) == [(1, "a", read)]
 
 
-def test_the_date_behind_a_live_video_is_cut_off_in_what_yt_dlp_writes() -> None:
+def test_the_date_that_yt_dlp_appends_to_a_live_title_is_removed() -> None:
     live = {"id": "a", "title": "Queues 2022-10-01 14:02", "live_status": "is_live", "extractor": "youtube"}
     other = {"id": "b", "title": "Queues 2022-10-01 14:02"}
     data = json.dumps(live) + "\n" + json.dumps(other)
@@ -626,7 +626,7 @@ LONG = "How we replaced our event bus with forty lines of SQL and lived to tell 
         ("And then...", "And then... it crashed", "And then..."),
     ],
 )
-def test_a_title_that_was_cut_off_is_whole_where_the_description_has_it(
+def test_a_truncated_title_is_completed_from_the_description(
     title: str, description: str, read: str
 ) -> None:
     data = json.dumps({"id": "a", "title": title, "description": description})
@@ -892,14 +892,14 @@ def test_a_talk_whose_address_is_its_speakers_channel_is_kept() -> None:
     assert accepted(b"id,title,url\na,A,https://www.youtube.com/@ada\n") == [(2, "a", "A")]
 
 
-def test_a_title_in_html_is_read_once_more_than_the_xml_around_it() -> None:
+def test_a_title_in_html_is_unescaped_once_more_than_the_xml_around_it() -> None:
     feed = b"<rss><channel><item><title>A &amp;#8211; B</title><link>https://x.org/a</link></item></channel></rss>"
     assert accepted(feed) == [(1, "x.org/a", "A \u2013 B")]
     feed = b"<feed><entry><id>a</id><title type='html'>Q &amp;amp; A</title></entry></feed>"
     assert accepted(feed) == [(1, "a", "Q & A")]
 
 
-def test_coloured_log_lines_are_read_past() -> None:
+def test_coloured_log_lines_are_skipped() -> None:
     assert accepted(b'\x1b[0;33mWARNING:\x1b[0m [youtube] x\n{"id": "a", "title": "A"}\n') == [(2, "a", "A")]
 
 
@@ -928,7 +928,7 @@ DUMPED = [
     ],
     ids=["a through model", "Django's own through model", "a key of the speaker"],
 )
-def test_speakers_behind_another_model_of_django_are_read(links: list[object]) -> None:
+def test_speakers_linked_through_another_django_model_are_read(links: list[object]) -> None:
     (row,) = (row for row in rows(json.dumps([*DUMPED, *links]).encode()) if isinstance(row, Accepted))
     assert (row.video.id, row.video.url) == ("10", "https://www.youtube.com/watch?v=Ab3dEfGh1Jk")
     assert row.video.presenters == ("Ada Byron", "Grace Hopper")
@@ -1008,13 +1008,13 @@ def test_the_escapes_in_a_list_of_titles_are_no_separators() -> None:
     "data",
     [b"id,title\n", b'{"items": []}', b"<schedule><day><entry/></day></schedule>", b'{"schedule": {"conference": {}}}'],
 )
-def test_a_file_without_a_video_says_so(data: bytes) -> None:
+def test_a_file_without_a_video_is_reported(data: bytes) -> None:
     (row,) = rows(data)
     assert isinstance(row, Refused)
     assert row.reason.startswith("No video was found in the file")
 
 
-def test_the_address_behind_a_title_in_a_list_is_the_videos() -> None:
+def test_the_address_after_a_title_in_a_list_is_the_videos() -> None:
     read = rows(b"A talk - Ada Byron https://youtu.be/Ab3dEfGh1Jk\nAnother <https://vimeo.com/77>\nThe third\n")
     assert [(row.video.id, row.video.title, row.video.url) for row in read if isinstance(row, Accepted)] == [
         ("Ab3dEfGh1Jk", "A talk - Ada Byron", "https://youtu.be/Ab3dEfGh1Jk"),
@@ -1041,12 +1041,12 @@ def test_a_list_of_titles_in_markdown_is_read() -> None:
         ("- [ ] Queues", "- [x] A talk about locks"),
     ],
 )
-def test_what_counts_the_lines_of_a_list_is_no_part_of_a_title(lines: tuple[str, ...]) -> None:
+def test_numbers_that_count_the_lines_of_a_list_are_not_part_of_titles(lines: tuple[str, ...]) -> None:
     assert [title for _, _, title in accepted("\n".join(lines).encode())] == ["Queues", "A talk about locks"]
 
 
 @pytest.mark.parametrize("lines", [("3 tests", "4 walls"), ("1. FC Example", "A talk"), ("2024: a year", "2025. Next")])
-def test_numbers_that_count_no_lines_stay_in_their_titles(lines: tuple[str, ...]) -> None:
+def test_numbers_that_do_not_count_lines_stay_in_titles(lines: tuple[str, ...]) -> None:
     assert [title for _, _, title in accepted("\n".join(lines).encode())] == [*lines]
 
 
@@ -1117,7 +1117,7 @@ def test_a_playlist_or_place_without_a_video_says_why(row: dict[str, object], re
 
 
 @pytest.mark.parametrize("line", ["Title: {}", "“{}” by Ada Byron", "<p>{}</p>", "- {}", '"{}"', "Ada Byron: {}"])
-def test_a_title_that_was_cut_off_is_found_behind_a_label_or_in_quotes(line: str) -> None:
+def test_a_truncated_title_is_found_after_a_label_or_in_quotes(line: str) -> None:
     title = "How we replaced our event bus with forty lines of SQL and lived to tell the tale in production"
     cut = f"Ada Byron: {title}"[:97] + "..."
     (row,) = rows(json.dumps([{"id": "a", "title": cut, "description": line.format(title)}]).encode())
@@ -1156,7 +1156,7 @@ def test_words_of_eleven_letters_are_no_ids() -> None:
     assert [title for _, _, title in accepted("\n".join(lines).encode())] == lines
 
 
-def test_a_title_that_yt_dlp_does_not_know_is_none() -> None:
+def test_a_title_that_yt_dlp_does_not_know_is_missing() -> None:
     refused, read = rows(b"Ab3dEfGh1Jk\tNA\nKl9mNoPq2Rs\tTests\n")
     assert isinstance(refused, Refused)
     assert isinstance(read, Accepted)
@@ -1206,7 +1206,7 @@ def test_the_id_of_youtubes_video_is_found_wherever_an_answer_holds_it(row: dict
         ({"name": "Ada Byron", "github": "ada", "slug": "ada"}, "a speaker"),
     ],
 )
-def test_an_answer_without_a_video_says_what_it_is(row: dict[str, object], reason: str) -> None:
+def test_an_api_response_without_a_video_is_refused_with_what_it_is(row: dict[str, object], reason: str) -> None:
     (read,) = rows(json.dumps([row]).encode())
     assert isinstance(read, Refused)
     assert reason in read.reason
@@ -1289,7 +1289,7 @@ def test_a_table_of_google_takeout_is_read_in_more_languages(header: str) -> Non
     ],
     ids=["natural keys", "a name in the user's record", "proposals beside talks"],
 )
-def test_speakers_and_talks_of_django_are_told_apart_and_named(records: list[object]) -> None:
+def test_django_speakers_and_talks_are_distinguished_and_named(records: list[object]) -> None:
     read = rows(json.dumps(records).encode())
     assert talks(read) == [("1", "Queues", ("Ada Byron",))]
     assert not [row for row in read if isinstance(row, Refused)]
@@ -1351,7 +1351,7 @@ def test_a_file_that_was_appended_to_another_is_read() -> None:
     assert [identity for _, identity, _ in accepted((row % "a" + row % "b").encode())] == ["a", "b"]
 
 
-def test_a_progress_of_yt_dlp_is_no_row() -> None:
+def test_progress_lines_of_yt_dlp_are_not_rows() -> None:
     data = b'{"id": "a", "title": "A"}\n[download]   0.0% of 1MiB\r[download] 100% of 1MiB\n'
     assert [type(row) for row in rows(data)] == [Accepted]
 
@@ -1471,7 +1471,7 @@ def test_a_sample_is_read_the_same_in_utf_16_with_a_byte_order_mark(name: str, m
     assert rows(gzip.compress(wide)) == rows(plain.encode())
 
 
-def test_xml_behind_blank_lines_is_read() -> None:
+def test_xml_after_blank_lines_is_read() -> None:
     feed = '\n  <?xml version="1.0"?>\n<feed><entry><id>a</id><title>Café</title></entry></feed>'
     assert accepted(feed.encode()) == [(1, "a", "Café")]
 
@@ -1564,13 +1564,13 @@ def test_escapes_at_the_ends_of_titles_are_no_punctuation() -> None:
     ]
 
 
-def test_warnings_of_python_before_json_are_read_past() -> None:
+def test_warnings_of_python_before_json_are_skipped() -> None:
     warned = "/usr/lib/yt_dlp/x.py:5: DeprecationWarning: old\n  warnings.warn('old')\n"
     assert accepted(f'{warned}[{{"id": "a", "title": "A"}}]\n'.encode()) == [(1, "a", "A")]
 
 
 @pytest.mark.parametrize("indent", [None, 9])
-def test_warnings_of_several_lines_are_read_past(indent: int | None) -> None:
+def test_warnings_of_several_lines_are_skipped(indent: int | None) -> None:
     warned = "WARNING: [youtube] a: nsig extraction failed\n         n = 4eTN ; player = https://example.org/base.js\n"
     document = json.dumps({"entries": [{"id": "a", "title": "A", "tags": [None, True, 1]}]}, indent=indent)
     assert accepted(f"{warned}{document}\n".encode()) == [(1, "a", "A")]
@@ -1593,7 +1593,7 @@ def test_a_video_that_is_called_lunch_is_no_break_outside_a_schedule() -> None:
     assert accepted(b'[{"id": "a", "title": "Lunch", "url": "https://youtu.be/Ab3dEfGh1Jk"}]') == [(1, "a", "Lunch")]
 
 
-def test_an_address_that_a_spreadsheet_broke_is_none() -> None:
+def test_an_address_that_a_spreadsheet_broke_is_ignored() -> None:
     refused, read = rows(b"id,title,url\n,A,#NAME?\n5,B,#DIV/0!\n")
     assert isinstance(refused, Refused)
     assert "its address “#NAME?” is what a spreadsheet shows" in refused.reason
@@ -1608,7 +1608,7 @@ def test_objects_that_share_a_line_are_read_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("kind", ["playlist", "channel"])
-def test_what_an_api_calls_a_playlist_or_channel_is_no_talk(kind: str) -> None:
+def test_an_entry_that_an_api_calls_a_playlist_or_channel_is_no_talk(kind: str) -> None:
     (row,) = rows(json.dumps([{"type": kind, "title": "DemoConf", "id": "PL1"}]).encode())
     assert isinstance(row, Refused)
     assert "a channel or a playlist" in row.reason
@@ -1646,11 +1646,11 @@ def test_a_command_to_copy_quotes_the_names_of_a_file() -> None:
     document = {"data": {"talks": [TALK], "'; reboot; '": [OTHER], "rooms": [ROOM]}}
     with pytest.raises(NotAManifest) as refused:
         rows(json.dumps(document).encode())
-    words = shlex.split(str(refused.value).partition("Take them out: ")[2])
+    words = shlex.split(str(refused.value).partition("Extract them: ")[2])
     assert words == ["jq", "-c", ".data.talks[], .data.'; reboot; '[]", "OLD", ">", "NEW.jsonl"]
 
 
-def test_links_of_talks_are_not_taken_for_talks() -> None:
+def test_links_of_talks_are_not_mistaken_for_talks() -> None:
     talk = {"title": "Queues", "links": [{"title": "Slides", "url": "https://example.org/slides"}]}
     assert accepted(json.dumps({"talks": [talk]}).encode()) == []
 
@@ -1664,7 +1664,7 @@ def test_links_of_talks_are_not_taken_for_talks() -> None:
     ],
     ids=["array", "lines", "object"],
 )
-def test_commas_before_closing_brackets_are_read_past(text: str) -> None:
+def test_commas_before_closing_brackets_are_ignored(text: str) -> None:
     assert [found[1:] for found in accepted(text.encode())] == [("a", "A, ]"), ("b", "B")]
 
 
@@ -1724,7 +1724,7 @@ def test_a_word_a_header_and_a_sentence_are_no_list_of_titles(line: str) -> None
         {"columns": ["id", "title"], "index": [0], "data": [["a", "A"]]},
     ],
 )
-def test_a_table_of_pandas_says_how_to_write_it(document: dict[str, object]) -> None:
+def test_a_pandas_table_is_refused_with_how_to_write_it(document: dict[str, object]) -> None:
     with pytest.raises(NotAManifest, match="lines=True"):
         rows(json.dumps(document).encode())
 
@@ -1736,7 +1736,7 @@ def test_a_table_of_pandas_says_how_to_write_it(document: dict[str, object]) -> 
         ({"recordings": [{"size": 1}]}, "the entries of its list “recordings” have none either"),
     ],
 )
-def test_a_row_that_holds_no_video_says_what_it_holds(row: dict[str, object], reason: str) -> None:
+def test_a_row_without_a_video_is_refused_with_what_it_contains(row: dict[str, object], reason: str) -> None:
     (read,) = rows(json.dumps([row]).encode())
     assert isinstance(read, Refused)
     assert reason in read.reason

@@ -256,7 +256,7 @@ def test_a_bomb_is_stopped_at_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None
     assert "more than 50 times its size" in list(refused(read).values())[-1]
 
 
-def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
+def test_a_manifest_that_is_too_large_is_read_up_to_the_limit() -> None:
     data = b"\n".join([GOOD, ALSO_GOOD] * 10_000)
     read = rows(data, ReadingLimits(total_max_bytes=100_000))
     assert len(good(read)) == 100_000 // (len(GOOD) + 1)
@@ -265,7 +265,7 @@ def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("over", [1, 26, 1000])
-def test_rows_above_the_total_are_never_left_out_in_silence(over: int, pack: Callable[[bytes], bytes]) -> None:
+def test_rows_beyond_the_size_limit_are_never_dropped_silently(over: int, pack: Callable[[bytes], bytes]) -> None:
     data = b"\n".join([GOOD, ALSO_GOOD] * 100) + b"\n"
     read = rows(pack(data), ReadingLimits(total_max_bytes=len(data) - over))
     assert "nothing after this is read" in list(refused(read).values())[-1]

@@ -211,7 +211,7 @@ def test_the_table_of_this_test_names_every_fault_of_the_provider() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_a_fault_is_named_for_the_next_step(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
+def test_each_fault_raises_the_exception_for_the_next_step(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
     provider.fail(name)
     fault = ask(tier, seconds_for(name))
     assert isinstance(fault, TABLE[name][0])
@@ -329,7 +329,7 @@ def test_an_answer_without_a_readable_usage_is_kept_and_charged_at_the_bound(
         "bare_answer",
     ],
 )
-def test_a_complete_answer_is_used_whatever_stands_around_it(
+def test_a_complete_answer_is_used_whatever_surrounds_it(
     provider: LoopbackProvider, tier: ModelTier, name: str
 ) -> None:
     provider.fail(name)
@@ -495,7 +495,7 @@ def test_the_sentence_of_a_fault_never_holds_the_key(provider: LoopbackProvider,
     assert KEY not in str(ask(tier))
 
 
-def test_a_strangers_text_is_cut_and_rid_of_keys() -> None:
+def test_a_strangers_text_is_truncated_and_cleared_of_keys() -> None:
     text = faults.excerpt(f"Wrong key {KEY} or sk-proj-abcd****wxyz\n" + "x" * 1000, KEY)
     assert text.startswith("Wrong key [key] or [key] xxx")
     assert len(text) == faults.EXCERPT_MAX
@@ -566,7 +566,7 @@ def test_an_answer_that_cannot_be_read_in_the_time_for_it_is_charged_by_its_usag
     assert fault.billing.amount.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
 
 
-def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
+def test_an_answer_still_arriving_at_the_deadline_is_charged_at_the_bound(
     provider: LoopbackProvider, tier: ModelTier
 ) -> None:
     provider.fail("trickle")
@@ -751,7 +751,7 @@ def test_an_unresponsive_event_loop_is_abandoned_within_half_of_the_margin_and_c
     assert waited == [ENOUGH + spare]
 
 
-def test_a_mistake_before_anything_was_tried_is_not_taken_for_an_outcome(
+def test_an_error_before_any_request_is_not_treated_as_an_outcome(
     provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:

@@ -48,22 +48,22 @@ def _character(byte: int, encoding: str) -> str:
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
-def test_utf_8_that_was_read_as_latin_1_is_put_right(text: str, encoding: str) -> None:
+def test_utf_8_that_was_read_as_latin_1_is_repaired(text: str, encoding: str) -> None:
     assert repair(decoded(text, encoding)) == text
     assert repair(decoded(decoded(text, encoding), encoding)) == text
 
 
 @pytest.mark.parametrize("encoding", ["mac_roman", "cp437", "cp850", "cp1250", "cp1251"])
-def test_utf_8_that_was_read_as_another_old_encoding_is_put_right(encoding: str) -> None:
+def test_utf_8_that_was_read_as_another_old_encoding_is_repaired(encoding: str) -> None:
     assert repair(decoded("Jörg über Anfänger", encoding)) == "Jörg über Anfänger"
 
 
-def test_quotation_marks_of_windows_that_were_read_as_latin_1_are_put_right() -> None:
+def test_windows_quotation_marks_that_were_read_as_latin_1_are_repaired() -> None:
     assert repair("What\x92s \x93new\x94 \x96 Ada\x99") == "What\u2019s \u201cnew\u201d \u2013 Ada™"
 
 
 @pytest.mark.parametrize("text", SOUND)
-def test_sound_text_is_left_alone(text: str) -> None:
+def test_intact_text_is_left_alone(text: str) -> None:
     assert repair(text) == text
     assert not is_garbled(text)
 
@@ -71,7 +71,7 @@ def test_sound_text_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["J\ufffdrg", "Warteschlangen f?r Anf?nger", "Ã la carte", "Ãngel Garcia", "ä½ 好", "Za≈º√≥≈\x82"]
 )
-def test_text_that_lost_characters_is_found(text: str) -> None:
+def test_text_that_lost_characters_is_detected(text: str) -> None:
     assert is_garbled(repair(text))
 
 
@@ -85,7 +85,7 @@ def test_text_that_lost_characters_is_found(text: str) -> None:
         *((encoding, "Καλημέρα") for encoding in ("cp437", "cp866", "cp1251")),
     ],
 )
-def test_text_that_was_misread_in_a_rarer_encoding_is_right_or_found(encoding: str, text: str) -> None:
+def test_text_that_was_misread_in_a_rarer_encoding_is_repaired_or_detected(encoding: str, text: str) -> None:
     assert (found := repair(decoded(text, encoding))) == text or is_garbled(found)
 
 

@@ -38,7 +38,7 @@ def usages(draw: st.DrawFn) -> Usage:
     )
 
 
-def test_the_worst_case_is_every_byte_a_token_at_the_dearest_input_price() -> None:
+def test_the_worst_case_counts_every_byte_as_a_token_at_the_dearest_input_price() -> None:
     assert worst_case(1_436, 400, LUNA) == Amount(1, 1_500, 400, 388)  # 187.5 + 200, rounded up
 
 

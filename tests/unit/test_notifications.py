@@ -48,7 +48,7 @@ def event(thing: dict[str, Any], **more: object) -> dict[str, Any]:
         lambda value: {"continue": asdict(UPLOAD) | {"etag": value}},
     ],
 )
-def test_a_field_that_is_not_a_text_makes_no_upload(body: Any, value: object) -> None:  # noqa: ANN401 -- a function
+def test_a_field_that_is_not_text_makes_no_upload(body: Any, value: object) -> None:  # noqa: ANN401 -- a function
     with pytest.raises(UnknownNotification, match=r"not a text|not come from S3|not name an object"):
         list(uploads(body(value)))
 
@@ -93,7 +93,7 @@ def test_a_continuation_without_a_number_of_rounds_makes_no_upload(rounds: objec
         event({"key": "k"}, detail=None),
     ],
 )
-def test_an_upload_whose_order_is_unknown_is_not_taken_for_the_oldest(body: object) -> None:
+def test_an_upload_whose_order_is_unknown_is_not_treated_as_the_oldest(body: object) -> None:
     with pytest.raises(UnknownNotification):
         list(uploads(body))
 

@@ -168,7 +168,7 @@ def test_the_first_receive_of_a_redelivered_message_may_be_long_ago(stage: Parse
 # ---------------------------------------------------------------------------------------------------- what is reported
 
 
-def test_a_row_whose_video_is_in_a_newer_manifest_never_gets_as_far_as_the_model_path(stage: ParserStage) -> None:
+def test_a_row_whose_video_is_in_a_newer_manifest_never_reaches_the_model_path(stage: ParserStage) -> None:
     stage.state = MessageState(RowState.QUEUED, newest="p")
     assert stage.work() == Done(RowState.SUPERSEDED)
     assert stage.names == ["parse", "look up", "end"]

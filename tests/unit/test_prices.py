@@ -47,7 +47,7 @@ def micro_usd(price: Decimal | TieredPrices | None) -> int:
 
 
 @pytest.mark.parametrize(("model", "tier"), EVERY_ROW)
-def test_a_row_is_what_genai_prices_says(model: str, tier: str) -> None:
+def test_every_row_agrees_with_genai_prices(model: str, tier: str) -> None:
     ours, price = PRICES.rates(model, tier), theirs(model, tier)
     assert (ours.input, ours.cached_input, ours.cache_write, ours.output) == (
         micro_usd(price.input_mtok),
@@ -110,7 +110,7 @@ def test_a_price_that_is_no_whole_number_of_micro_dollars_a_million_is_refused(p
 
 
 @pytest.mark.parametrize("text", ["models = []", "[", "models.mine = {}", "models.mine = {tiers = {}}"])
-def test_a_text_that_is_no_list_of_prices_is_refused(text: str) -> None:
+def test_text_that_is_not_a_price_list_is_refused(text: str) -> None:
     with pytest.raises(NotAPriceList):
         PriceList.from_toml(text)
 
@@ -140,7 +140,7 @@ def test_a_data_residency_host_costs_a_tenth_more_for_newer_models(model: str, t
         "http://127.9.9.9",
     ],
 )
-def test_openais_own_host_and_this_machine_cost_what_the_list_says(url: str) -> None:
+def test_openais_own_host_and_this_machine_have_the_list_prices(url: str) -> None:
     assert PRICES.at(url) == PRICES
 
 

@@ -26,7 +26,7 @@ def test_an_empty_list_makes_no_chunk() -> None:
     assert list(chunk_messages([])) == []
 
 
-def test_a_chunk_takes_ten() -> None:
+def test_a_chunk_holds_at_most_ten_messages() -> None:
     assert [len(chunk) for chunk in chunk_messages(map(message, range(23)))] == [10, 10, 3]
 
 

@@ -190,7 +190,7 @@ def test_a_wrong_admin_key_is_refused_and_not_shown(usage: LoopbackUsage) -> Non
     assert "mistyped" not in str(refusal.value)
 
 
-def test_a_key_of_a_project_is_refused_as_no_admin_key(usage: LoopbackUsage) -> None:
+def test_a_projects_key_is_refused_in_place_of_an_admin_key(usage: LoopbackUsage) -> None:
     with pytest.raises(CommandError, match="it must be an admin key") as refusal:
         UsageClient("sk-proj-secret", usage.url).billed(MONDAY, TUESDAY)
     assert "secret" not in str(refusal.value)

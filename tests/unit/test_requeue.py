@@ -252,7 +252,7 @@ def test_a_sweep_stops_a_minute_or_a_quarter_of_its_time_before_the_end(
 
 
 @pytest.mark.parametrize(("whole", "left", "goes_on"), [(300, 61, 1), (300, 60, 0), (40, 10.1, 1), (40, 10, 0)])
-def test_a_batch_that_is_finished_on_request_stops_likewise(
+def test_finishing_a_batch_on_request_stops_at_the_same_time(
     stage: SweepStage, whole: float, left: float, goes_on: int
 ) -> None:
     seconds = iter([whole])
@@ -313,7 +313,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
-def test_a_row_that_earlier_charges_leave_no_room_for_says_so_and_until_when(stage: SweepStage, case: str) -> None:
+def test_a_row_without_room_beside_earlier_charges_records_the_reason_and_the_date(stage: SweepStage, case: str) -> None:
     daily, monthly, limits, (word, until) = REFUSED[case]
     stage.accounts["pycon"] = Account("pycon", Budget(daily, monthly), None, Breaker())
     stage.batches = [batch(limits=limits)]
@@ -357,7 +357,7 @@ STOPPED = {
 
 
 @pytest.mark.parametrize("word", sorted(STOPPED))
-def test_rows_of_a_project_that_a_person_has_to_free_wait_for_the_person(stage: SweepStage, word: str) -> None:
+def test_rows_of_a_project_that_only_a_person_can_free_wait_for_that_person(stage: SweepStage, word: str) -> None:
     stage.accounts["pycon"] = STOPPED[word]
     stage.batches = [batch(), batch("d", "djangocon")]
     stage.rows = [row(1), row(2), row(3, of="d", project="djangocon"), row(4, need=Amount())]
@@ -395,7 +395,7 @@ def test_rows_of_a_project_that_continues_without_a_person_are_not_read(stage: S
     assert (stage.read, stage.sent, stage.postponed) == ([NO_PROJECT], [2], [])
 
 
-def test_behind_a_breaker_whose_probe_is_due_one_row_goes(stage: SweepStage) -> None:
+def test_one_row_continues_under_a_breaker_whose_probe_is_due(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", AMPLE, None, Breaker(open=True, probe_at=stamp(NOON)))
     stage.rows = [row(number, due=minutes(number - 9)) for number in range(1, 4)]
     stage.sweep()
@@ -421,7 +421,7 @@ def test_no_more_rows_that_keep_their_dates_are_read_than_a_sweep_may_send(
 
 
 @pytest.mark.parametrize("case", [*sorted(STOPPED), *sorted(ON_ITS_OWN)])
-def test_rows_of_a_cancelled_batch_go_to_their_end_whatever_the_project_may(stage: SweepStage, case: str) -> None:
+def test_rows_of_a_cancelled_batch_are_requeued_whatever_their_project_may_do(stage: SweepStage, case: str) -> None:
     stage.accounts["pycon"] = (STOPPED | ON_ITS_OWN)[case]
     stage.batches = [batch(cancelled=True)]
     stage.rows = [row(1), row(2, due=None, reason="paused: by hand")]
@@ -439,7 +439,7 @@ def test_rows_of_a_cancelled_batch_pass_rows_that_wait(stage: SweepStage, case: 
 
 
 @pytest.mark.parametrize(("passed", "sent"), [(3, [9]), (4, [])])
-def test_rows_of_a_cancelled_batch_pass_so_many_rows_and_no_more(
+def test_rows_of_a_cancelled_batch_pass_a_limited_number_of_rows(
     stage: SweepStage, monkeypatch: pytest.MonkeyPatch, passed: int, sent: list[int]
 ) -> None:
     monkeypatch.setattr("titlecard.pipeline.requeue.MOST_PASSED", 3)
@@ -470,7 +470,7 @@ def test_rows_of_a_cancelled_batch_pass_rows_beyond_the_budget(stage: SweepStage
 # ------------------------------------------------------------------------------------------ rows that wait for a person
 
 
-def test_rows_that_wait_for_our_own_limits_go_when_there_is_room_and_no_others(stage: SweepStage) -> None:
+def test_only_rows_that_wait_for_our_own_limits_continue_when_there_is_room(stage: SweepStage) -> None:
     reasons = ["batch_limit: used up", "waits_for: somebody", "paused: by hand", "no_budget: none"]
     stage.rows = [row(number, due=None, reason=reason) for number, reason in enumerate(reasons, 1)]
     stage.sweep()
@@ -485,7 +485,7 @@ def test_a_waiting_row_records_a_new_reason_once(stage: SweepStage) -> None:
     assert (stage.sent, stage.postponed) == ([], [(1, "budget_month", None)])
 
 
-def test_a_waiting_row_gets_a_date_where_there_is_one(stage: SweepStage) -> None:
+def test_a_waiting_row_gets_a_date_if_there_is_one(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap()), None, Breaker())
     stage.spent_today = stage.spent_this_month = times(1)
     stage.rows = [row(1, due=None, reason="budget_day: whole"), row(2, due=None, reason="paused: by hand")]

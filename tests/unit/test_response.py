@@ -83,7 +83,7 @@ def test_a_refused_account_says_when_to_retry(status: int) -> None:
     assert (outcome.reason, outcome.retry_after) == (Reason.ACCOUNT_FAULT, 7.0)
 
 
-def test_a_refusal_among_other_parts_is_one_and_is_quoted() -> None:
+def test_a_refusal_among_other_parts_is_found_and_quoted() -> None:
     parts = [None, {"type": "output_text", "text": "{}"}, {"type": "refusal", "refusal": "I do not clean titles."}]
     outcome = came_to({"output": [None, {"content": None}, {"content": parts}], "usage": USAGE})
     assert isinstance(outcome, Unusable)
@@ -184,7 +184,7 @@ def test_the_code_of_a_rejection_can_be_stored_and_is_short() -> None:
     assert len(rejected.code) <= EXCERPT_MAX
 
 
-def test_a_talk_of_the_model_is_stored_without_what_nobody_can_see() -> None:
+def test_a_models_talk_is_stored_without_invisible_characters() -> None:
     answer = came_to({"usage": USAGE}, Cleaned(title="A\u200b\x00talk\n", presenters=["Grace\u00ad\x07Hopper", "\x00"]))
     assert isinstance(answer, Answer)
     assert (answer.title, answer.presenters) == ("A talk", ("Grace Hopper", ""))
@@ -231,7 +231,7 @@ def test_a_server_that_puts_its_error_at_the_top_is_understood() -> None:
         ("invalid_prompt", Reason.REFUSED),
     ],
 )
-def test_an_error_behind_status_200_counts_by_the_status_that_it_names(code: int | str, reason: Reason) -> None:
+def test_an_error_with_status_200_counts_by_the_status_that_it_names(code: int | str, reason: Reason) -> None:
     outcome = came_to({"error": {"code": code, "message": "No."}}, None)
     assert isinstance(outcome, Fault)
     assert outcome.reason is reason
@@ -294,7 +294,7 @@ def test_a_gateways_message_names_the_error(message: str, reason: Reason) -> Non
     assert outcome.reason is reason
 
 
-def test_an_error_that_is_a_text_is_one() -> None:
+def test_an_error_given_as_text_is_recognised() -> None:
     outcome = came_to({"error": "overloaded"}, None)
     assert isinstance(outcome, Retry)
     assert "overloaded" in str(outcome)
@@ -332,7 +332,7 @@ def test_a_used_up_quota_without_a_code_is_the_accounts_fault_unless_it_comes_ba
 
 
 @pytest.mark.parametrize("status", [200, 201, 203])
-def test_every_status_of_success_is_one(status: int) -> None:
+def test_every_2xx_status_is_a_success(status: int) -> None:
     assert isinstance(came_to({"usage": USAGE}, TALK, status), Answer)
 
 
@@ -343,7 +343,7 @@ def test_a_billing_code_beside_a_usage_leaves_the_usage_charged() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_a_declared_failure_is_one_whatever_stands_beside_it(status: str) -> None:
+def test_a_declared_failure_counts_whatever_else_the_response_contains(status: str) -> None:
     assert isinstance(came_to({"status": status, "usage": USAGE}), Retry)
 
 
@@ -421,13 +421,13 @@ def test_a_rejection_of_this_rows_text_is_charged_its_bound(error: dict[str, Any
         ({"error": {"code": "mystery", "message": "This is no context_length_exceeded."}}, "mystery"),
     ],
 )
-def test_a_rejection_that_does_not_say_for_whom_keeps_its_code(body: object, code: str) -> None:
+def test_a_rejection_without_a_reason_keeps_its_code(body: object, code: str) -> None:
     outcome = came_to(body, None, 400)
     assert isinstance(outcome, Rejected)
     assert (outcome.code, outcome.billing) == (code, Unmeasured())
 
 
-def test_the_sentence_of_a_fault_holds_what_the_provider_said_and_no_key() -> None:
+def test_the_sentence_of_a_fault_quotes_the_provider_without_the_key() -> None:
     for body in (
         {"error": {"message": f"no {TERMS.key}"}},
         {"error": f"no {TERMS.key}"},

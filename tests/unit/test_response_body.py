@@ -93,7 +93,7 @@ def test_a_talk_after_a_text_of_any_depth_is_found() -> None:
     assert talk_of(json.dumps({"output": [message('{"a":' * 100_000), message(TEXT)]}).encode()) == TALK
 
 
-def test_nobody_is_a_presenter_where_the_answer_says_null() -> None:
+def test_presenters_of_null_mean_no_presenters() -> None:
     assert talk_of(json.dumps({"output_text": '{"title": "Queues", "presenters": null}'}).encode()) == {
         "title": "Queues",
         "presenters": [],

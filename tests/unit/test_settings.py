@@ -58,7 +58,7 @@ def test_an_invalid_setting_is_named(
         settings()
 
 
-def test_a_batch_may_be_allowed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_limit_of_zero_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCH_REQUEST_LIMIT", "0")
     assert IngestSettings().batch_request_limit == 0
 
@@ -79,7 +79,7 @@ def test_in_aws_there_is_no_key_in_the_environment(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("value", "factor"), [("", None), ("1.1", Decimal("1.1")), ("0", Decimal(0))])
-def test_a_price_factor_that_was_left_empty_is_none(
+def test_an_empty_price_factor_is_none(
     monkeypatch: pytest.MonkeyPatch, value: str, factor: Decimal | None
 ) -> None:
     monkeypatch.setenv("PRICE_FACTOR", value)

@@ -75,7 +75,7 @@ def test_the_cue_of_the_descriptions_is_learnt() -> None:
     assert (count, names > 0.7 * count) == (len(TALKS), True)
 
 
-def test_somebody_whom_every_description_names_is_learnt() -> None:
+def test_a_person_whom_every_description_names_is_learnt() -> None:
     assert take_survey(batch("{t}", "Filmed by Peter Novak")).people["peter novak"] == len(TALKS)
 
 
@@ -101,13 +101,13 @@ def test_the_json_stays_small_whatever_the_batch_holds(letter: str) -> None:
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=8))
-def test_json_brings_the_survey_back(rows: list[tuple[str, str]]) -> None:
+def test_a_survey_survives_a_round_trip_through_json(rows: list[tuple[str, str]]) -> None:
     videos = [Video(id=str(n), title=f"T{title}", description=text) for n, (title, text) in enumerate(rows)]
     survey = take_survey(videos)
     assert Survey.from_json(survey.to_json()) == survey
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', "null"])
-def test_a_text_that_is_no_survey_is_refused(text: str) -> None:
+def test_text_that_is_not_a_survey_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"survey|Expecting"):
         Survey.from_json(text)

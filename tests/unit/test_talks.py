@@ -56,21 +56,21 @@ def test_a_local_answer_costs_nothing() -> None:
     assert (talk.tokens, talk.cost_micro_usd, talk.model) == (Tokens(), 0, None)
 
 
-def test_a_local_answer_in_place_of_a_models_is_flagged_with_its_flaw() -> None:
+def test_a_local_answer_that_replaces_a_models_is_flagged_with_the_reason() -> None:
     assert by_local_tier(VIDEO, SURE, flaw="refused").review == "refused"
 
 
-def test_a_local_answer_in_place_of_a_models_carries_what_that_cost() -> None:
+def test_a_local_answer_that_replaces_a_models_has_that_answers_cost() -> None:
     talk = by_local_tier(VIDEO, UNSURE, flaw="refused", charged=CHARGE, model="gpt-6-luna")
     assert (talk.tokens, talk.cost_micro_usd, talk.model) == (Tokens(input=200, output=30), 70, "gpt-6-luna")
 
 
-def test_the_given_title_stands_if_even_the_local_answer_is_ungrounded() -> None:
+def test_the_given_title_stays_if_even_the_local_answer_is_ungrounded() -> None:
     talk = by_local_tier(VIDEO, INVENTED)
     assert (talk.title, talk.presenters, talk.review) == (VIDEO.title, (), Review.UNGROUNDED)
 
 
-def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
+def test_a_grounded_model_answer_becomes_a_model_talk() -> None:
     talk = by_model(
         VIDEO, UNSURE, Answer("Compilers", ("Ada Lovelace",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
     )
@@ -82,7 +82,7 @@ def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
     )
 
 
-def test_other_people_than_a_local_tier_that_believed_itself_found_are_flagged() -> None:
+def test_different_people_from_a_confident_local_tiers_are_flagged() -> None:
     local = UNSURE._replace(confidence=DISAGREES_FROM)
     talk = by_model(
         VIDEO, local, Answer("Compilers", ("Ada Lovelace",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
@@ -90,7 +90,7 @@ def test_other_people_than_a_local_tier_that_believed_itself_found_are_flagged()
     assert (talk.presenters, talk.tier, talk.review) == (("Ada Lovelace",), Tier.MODEL, Review.TIERS_DISAGREE)
 
 
-def test_other_people_than_a_local_tier_that_doubted_itself_found_are_a_correction() -> None:
+def test_different_people_from_an_unsure_local_tiers_are_a_correction() -> None:
     local = UNSURE._replace(confidence=DISAGREES_FROM - 0.01)
     assert (
         by_model(
@@ -106,7 +106,7 @@ def test_the_same_people_in_another_spelling_or_order_are_no_disagreement() -> N
     assert by_model(VIDEO, local, answer, "gpt-6-luna", charged=CHARGE).review is None
 
 
-def test_another_title_is_no_disagreement() -> None:
+def test_a_different_title_is_no_disagreement() -> None:
     answer = Answer("Compilers by Grace Hopper", ("Grace Hopper",), Measured(CHARGE))
     assert by_model(VIDEO, SURE, answer, "gpt-6-luna", charged=CHARGE).review is None
 

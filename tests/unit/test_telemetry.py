@@ -140,7 +140,7 @@ def test_an_answer_that_is_lost_is_charged_its_bound_and_counted(
     }
 
 
-def test_no_line_holds_a_strangers_text(log: io.StringIO) -> None:
+def test_no_line_contains_a_strangers_text(log: io.StringIO) -> None:
     said = "account_fault: The provider said 401: CANARY"
     telemetry.attempted(MESSAGE, attempt=1, bound=BOUND, billing=Unmeasured(), reason=said, model="m")
     telemetry.deferred(MESSAGE, reason=said, due=None, bound=BOUND)

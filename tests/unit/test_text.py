@@ -14,7 +14,7 @@ from titlecard.domain.text import fold, normalise, one_line, without_addresses, 
     ["\u200b", "\u200d", "\u00ad", "\ufeff", "\u202e", "\u2066", "\u200f", "\U000e0041"],
     ids=["zero-width space", "joiner", "soft hyphen", "byte order mark", "override", "isolate", "mark", "tag"],
 )
-def test_characters_that_nobody_sees_are_taken_out(hidden: str) -> None:
+def test_invisible_characters_are_removed(hidden: str) -> None:
     assert normalise(f"Gra{hidden}ce Hopper") == "Grace Hopper"
 
 
@@ -26,11 +26,11 @@ def test_every_kind_of_space_and_control_character_becomes_a_plain_space() -> No
     "sequence",
     ["\x1b[31m", "\x1b[0m", "\x1b[2J", "\x1b[38;5;196m", "\x1b[2 q", "\x1b]0;a window's title\x07", "\x1b]8;;x\x1b\\"],
 )
-def test_a_sequence_that_a_terminal_would_obey_is_taken_out_whole(sequence: str) -> None:
+def test_terminal_control_sequences_are_removed_whole(sequence: str) -> None:
     assert normalise(f"Gra{sequence}ce {sequence}Hopper") == "Grace Hopper"
 
 
-def test_an_escape_that_begins_nothing_takes_no_text_with_it() -> None:
+def test_an_escape_that_begins_no_sequence_removes_no_text() -> None:
     assert normalise("one \x1bTwo \x1b]three [31m") == "one  Two  ]three [31m"
 
 
@@ -50,11 +50,11 @@ def test_decomposed_letters_are_composed() -> None:
     assert normalise("Zoe\u0308") == "Zo\u00eb"
 
 
-def test_half_a_surrogate_pair_does_not_survive() -> None:
+def test_half_a_surrogate_pair_is_replaced() -> None:
     assert normalise("a\ud83db").encode() == b"a?b"
 
 
-def test_folding_takes_off_accents_and_case() -> None:
+def test_folding_removes_accents_and_case() -> None:
     assert fold("Łukasz ŽIŽEK Straße") == "łukasz zizek strasse"
 
 
@@ -66,11 +66,11 @@ def test_chinese_and_japanese_count_by_the_character() -> None:
     assert words("王小明 talks") == ["王", "小", "明", "talks"]
 
 
-def test_web_addresses_are_taken_out_whole() -> None:
+def test_web_addresses_are_removed_whole() -> None:
     assert without_addresses("see https://example.org/ada-lovelace now") == "see   now"
 
 
 @given(st.text())
-def test_normalising_twice_changes_nothing_more(text: str) -> None:
+def test_normalising_twice_is_the_same_as_once(text: str) -> None:
     once = normalise(text)
     assert normalise(once) == once

@@ -61,12 +61,12 @@ def test_every_refused_row_is_reported_once(tmp_path: Path) -> None:
     assert [entry["row"] for entry in take(MIXED, tmp_path)[1]] == [2, 5, 6]
 
 
-def test_a_refused_row_is_one_line_of_the_report_whoever_splits_it(tmp_path: Path) -> None:
+def test_a_refused_row_is_one_line_of_the_report_however_lines_are_split(tmp_path: Path) -> None:
     rejects = take("\n".join([line("a"), "broken \x85 \u2028 \u2029 row"]), tmp_path)[1]
     assert [entry["excerpt"] for entry in rejects] == ["broken \x85 \u2028 \u2029 row"]
 
 
-def test_a_duplicate_id_with_other_content_names_the_row_that_is_kept(tmp_path: Path) -> None:
+def test_a_duplicate_id_with_different_content_names_the_row_that_is_kept(tmp_path: Path) -> None:
     reason = "Duplicate id, with content that differs from row 3; the first one is kept."
     assert take(MIXED, tmp_path)[1][2] == {"row": 6, "reason": reason, "excerpt": "b: T"}
 

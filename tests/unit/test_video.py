@@ -20,16 +20,16 @@ def mark(title: str = "A Talk", description: str = "", model: str | None = "gpt"
 
 @pytest.mark.parametrize("field", ["id", "title"])
 @pytest.mark.parametrize("value", ["", "  ", "\n"])
-def test_a_video_without_id_or_title_is_none(field: str, value: str) -> None:
+def test_a_video_without_id_or_title_is_refused(field: str, value: str) -> None:
     with pytest.raises(ValidationError, match=field):
         Video.model_validate({"id": "1", "title": "A Talk", field: value})
 
 
-def test_white_space_around_a_title_goes() -> None:
+def test_white_space_around_a_title_is_removed() -> None:
     assert Video(id=" 1 ", title=" A Talk\n") == Video(id="1", title="A Talk")
 
 
-def test_a_video_with_a_field_too_many_is_none() -> None:
+def test_a_video_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(ValidationError, match="duration"):
         Video.model_validate({"id": "1", "title": "A Talk", "duration": 5})
 
@@ -46,12 +46,12 @@ def test_a_placeholder_is_not_a_presenter(name: str) -> None:
     assert Video(id="1", title="A Talk", presenters=(name, "Ada Byron")).presenters == ("Ada Byron",)
 
 
-def test_other_presenters_make_another_fingerprint() -> None:
+def test_different_presenters_change_the_fingerprint() -> None:
     videos = [Video(id="1", title="A Talk", presenters=names) for names in ((), ("Ada Byron",), ("Ada", "Byron"))]
     assert len({fingerprint(video, model=None, prompt_version="1") for video in videos}) == 3
 
 
-def test_a_video_does_not_change() -> None:
+def test_a_video_is_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Video(id="1", title="A Talk").title = "Another"  # type: ignore[misc]  # the test's claim
 
@@ -91,7 +91,7 @@ def test_each_input_of_an_answer_changes_the_fingerprint(other: str) -> None:
     assert other != mark()
 
 
-def test_another_parser_makes_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_parser_version_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = mark()
     monkeypatch.setattr(video, "PARSER_VERSION", "another")
     assert mark() != before
@@ -102,7 +102,7 @@ def test_the_prompt_does_not_count_without_a_model() -> None:
 
 
 @given(TITLE, TEXT, TITLE, TEXT)
-def test_parts_of_a_fingerprint_never_run_together(
+def test_parts_of_a_fingerprint_stay_separate(
     title: str, description: str, other_title: str, other_description: str
 ) -> None:
     same = (title.strip(), description) == (other_title.strip(), other_description)
