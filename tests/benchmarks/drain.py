@@ -1,4 +1,4 @@
-"""Sweeps that put back a million deferred rows and publish a million results, on a table modelled in memory.
+"""Sweeps that requeue a million deferred rows and publish a million results, on a table modelled in memory.
 
     .venv/bin/python -m tests.benchmarks.drain [--rows 1000000] [--publish] [--embedded]
 
@@ -393,7 +393,7 @@ def _published(world: World, batch: Batch, number: int) -> None:
         about = (rows.about(f"video#{PROJECT}#v{row}", sort) for row in range(1, number + 1))
         _put(world, (item for item in about if item))
     world.catalog.mark_moved(batch.id, now=world.clock())
-    world.clock.forward(180)  # the rows were not ended by parsers, so no tally knows of them
+    world.clock.forward(180)  # the rows were not ended by parsers, so no tally counts them
     began = time.monotonic()
     done = world.sweeper().run()
     assert done["finished"] == 1, done

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --minutes 10 [--seed 0]`: a storm of so many minutes, its verdict, and a table of it."""
+"""`python -m tests.chaos --minutes 10 [--seed 0]`: a storm of this length, and a table with its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run: a storm of so many minutes on one stack, with an outage in the middle, and the calm afterwards."""
+"""The run: a storm on one stack, with an outage in the middle, and the calm afterwards."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Run:
                 if row.state not in END_STATES and not (row.state is RowState.DEFERRED and (row.due or "9") >= tomorrow)
             ]
             if len(rows) < content.accepted:
-                found.append(f"{upload.key}: nobody has touched {content.accepted - len(rows)} rows")
+                found.append(f"{upload.key}: no worker has begun {content.accepted - len(rows)} rows")
         return found
 
     def rows(self, upload: Upload) -> list[Row]:

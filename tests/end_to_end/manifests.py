@@ -28,7 +28,7 @@ SUBJECTS = ("Queues", "Parsers", "Leases", "Ledgers", "Time-outs", "Manifests")
 
 
 def videos(number: int, mark: str = "", first: int = 1) -> list[dict[str, str]]:
-    """Return so many videos, each with its own title; `mark` stands in every title and makes them different videos."""
+    """Return videos with distinct titles; `mark` is in every title and makes them different videos."""
     return [
         {
             "id": f"v{i}",

@@ -179,7 +179,7 @@ class Stack:
         return self.until(look, f"{upload.key} is finished", seconds=seconds, every=0.5)
 
     def settled(self, upload: Upload, rows: int) -> None:
-        """Wait until so many rows of a batch have ended; a killed worker may leave it open for the audit."""
+        """Wait until this many rows of a batch have ended; a killed worker may leave it open for the audit."""
         self.until(lambda: self.ended(upload) == rows, f"{rows} rows of {upload.key} have ended", every=0.5)
 
     def states(self, upload: Upload) -> Counter[RowState]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 300
 
 ROWS, CHUNK_ROWS = 250, 10
-"""The talks are larger than a pipe's buffer, so the command runs for as long as nobody reads them."""
+"""The talks are larger than a pipe's buffer, so the command runs until somebody reads them."""
 
 COMMAND = f"""
 import multiprocessing, sys

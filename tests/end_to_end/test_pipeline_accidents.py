@@ -116,7 +116,7 @@ def killed_parser(stack: Stack, provider: Witness) -> Upload:
 
 @pytest.fixture(scope="module")
 def refused_briefly(stack: Stack, killed_parser: Upload) -> Upload:  # noqa: ARG001 -- for the order
-    """Upload a manifest of which the work queue refuses one message until it is retried."""
+    """Upload a manifest; the work queue refuses one of its messages until it is retried."""
     with stack.held("ParserFunction"):
         stack.take_at_most("WorkQueueUrl", 1_024)
         upload = stack.put("briefly/list.jsonl", _with_a_large_one("Briefly"))
@@ -127,7 +127,7 @@ def refused_briefly(stack: Stack, killed_parser: Upload) -> Upload:  # noqa: ARG
 
 @pytest.fixture(scope="module")
 def refused_for_long(stack: Stack, refused_briefly: Upload) -> Upload:  # noqa: ARG001 -- as above
-    """Upload a manifest of which the work queue refuses one message for so long that ingest gives up for now."""
+    """Upload a manifest; the work queue refuses one of its messages until ingest gives up for now."""
     stack.take_at_most("WorkQueueUrl", 1_024)
     upload = stack.put("for-long/list.jsonl", _with_a_large_one("For long"))
 

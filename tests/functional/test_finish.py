@@ -1,4 +1,4 @@
-"""The end of a batch: whoever ends its last row has the sweeper finish it, once, without waiting for the schedule."""
+"""The end of a batch: the worker that ends its last row has the sweeper finish it, once, without waiting for the schedule."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_a_request_for_an_unknown_batch_is_logged(world: World, batch: str) -> N
 
 
 def _accept(world: World, batch: Batch, rows: int) -> None:
-    """Let a batch have so many rows."""
+    """Let a batch have this many rows."""
     world.db.update_item(
         TableName=world.names["CatalogTable"],
         Key={"pk": f"batch#{batch.id}", "sk": "batch"},

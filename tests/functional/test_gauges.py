@@ -71,7 +71,7 @@ def test_an_unexpected_exception_does_not_stop_a_sweep(
     world: World, measured: dict[str, list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_ledger: Ledger) -> None:
-        raise KeyError("nobody foresaw it")
+        raise KeyError("unexpected")
 
     monkeypatch.setattr(Ledger, "accounts", failing)
     gauges(world).report()

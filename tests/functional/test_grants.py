@@ -142,7 +142,7 @@ def test_a_grant_allows_as_many_attempts_as_it_says(dead: Dead) -> None:
 
 
 def cancelled(dead: Dead, monkeypatch: pytest.MonkeyPatch, code: str, times: int) -> list[int]:
-    """Let so many transactions be cancelled for a reason; return the list to which every try is added."""
+    """Cancel this many transactions for a reason; return the list to which every try is added."""
     tries: list[int] = []
     real = dead.world.db.transact_write_items
 

@@ -425,7 +425,7 @@ def test_ingest_stops_half_a_minute_or_a_quarter_of_its_time_before_the_end(
 
 
 def running_out(after: int) -> Callable[[], float]:
-    """Return a clock with plenty of time that has hardly any after so many readings."""
+    """Return a clock with plenty of time that has hardly any left after this many readings."""
     looks: Iterator[float] = iter([INVOCATION_SECONDS] * after)
     return lambda: next(looks, 1.0)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def lease(world: World, ahead: float = 0) -> Lease:
-    """Return a sweeper's lease; its clock is ahead by so many seconds."""
+    """Return a sweeper's lease; its clock is ahead by this many seconds."""
 
     def now() -> datetime:
         return world.clock() + timedelta(seconds=ahead)

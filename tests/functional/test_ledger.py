@@ -463,7 +463,7 @@ def test_a_bill_above_the_bound_is_written_despite_lost_answers(world: World) ->
 
 
 class Unreliable:
-    """The ledger's client, whose first writes do not arrive, so many of them."""
+    """The ledger's client; the given number of its first writes do not arrive."""
 
     def __init__(self, client: DynamoDBClient, losses: int) -> None:
         self._client = client

@@ -1237,7 +1237,7 @@ class Overtaken(Deadly):
 
 
 class SideBySide(Deadly):
-    """A model tier that, after its first answer, answers only when so many requests are sent at once."""
+    """A model tier that, after its first answer, answers only when this many requests are sent at once."""
 
     def __init__(self, tier: ModelTier, parties: int) -> None:
         super().__init__(tier)

@@ -132,7 +132,7 @@ class Way:
         paid = [post for post in self.provider.posts if post.input_tokens]  # only billed attempts leave a trace
         assert len(paid) <= len(claims), "one attempt, one request"
         assert len(answers) <= 1, "an answer is stored once"
-        assert answers in ([], [len(entry.history) - 1]), "nobody claims what is answered"
+        assert answers in ([], [len(entry.history) - 1]), "an answered video is not claimed"
         assert (entry.talk is not None) is bool(answers), "an answer is a talk"
 
 
@@ -152,7 +152,7 @@ PLANS = {
     "refused": Plan(("invalid_prompt",)),
     "rejected, then answered": Plan(("bad_request",)),
     "rejected twice": Plan(("bad_request", "bad_request")),
-    "failed for good": Plan(("server_error",), (RowState.DEAD,), cap=1),
+    "failed in every attempt": Plan(("server_error",), (RowState.DEAD,), cap=1),
 }
 
 

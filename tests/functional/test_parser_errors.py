@@ -1,4 +1,4 @@
-"""Whatever stops the work on one row stops no other row, and nothing is tried for ever.
+"""Whatever stops the work on one row does not stop other rows, and nothing is retried without end.
 
 An error that may pass, or an item that this version cannot read, lets the row wait. Any other exception uses up the
 receives of the message, which then becomes a dead letter.
@@ -125,7 +125,7 @@ def test_a_row_whose_item_cannot_be_read_waits_and_stops_no_other(
 
 
 class Failing(Deadly):
-    """The model tier, except that the requests of some rows raise an exception that nobody foresaw."""
+    """The model tier, except that the requests of some rows raise an unexpected exception."""
 
     def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
         """Ask as the tier does, or fail."""
@@ -182,7 +182,7 @@ def test_an_exception_about_one_of_two_rows_is_reported_and_the_other_row_is_cou
     assert (failed, world.catalog.batch(batch.id).counts) == ([messages[0]], {"parsed_local": 1})
 
 
-# ------------------------------------------------------------------------------- calls that AWS refuses for good
+# ------------------------------------------------------------------------------- calls that AWS refuses
 
 
 @pytest.mark.parametrize("call", ["look_up", "end", "claim", "defer"])

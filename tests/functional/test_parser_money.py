@@ -478,7 +478,7 @@ def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Proj
     assert project.billed.exceeds(bound)
 
 
-# ------------------------------------------------------------------------------------------ what the breaker is told
+# ------------------------------------------------------------------------------------------ outcomes for the breaker
 
 
 def test_a_usage_above_its_bound_with_a_fault_opens_the_breaker_until_a_person_closes_it(project: Project) -> None:
@@ -1030,7 +1030,7 @@ def test_a_worker_whose_clock_may_be_right_sends_its_request(project: Project, o
 
 
 def allow(project: Project, message: Message, allowed: int) -> None:
-    """Let a person allow so many attempts in all."""
+    """Let a person allow this many attempts in all."""
     project.world.db.update_item(
         TableName=project.world.names["CatalogTable"],
         Key={"pk": f"video#{PROJECT}#{message.video.id}", "sk": f"fp#{project.mark(message)}"},
@@ -1040,7 +1040,7 @@ def allow(project: Project, message: Message, allowed: int) -> None:
 
 
 def used_up(project: Project, message: Message, allowed: int) -> None:
-    """Use up a video's attempts, and let a person allow so many in all."""
+    """Use up a video's attempts, and let a person allow this many in all."""
     project.provider.fail(*["server_error"] * NUMBERS["AttemptCap"])
     for receives in range(1, NUMBERS["AttemptCap"] + 1):
         project.work(message, receives, breaker_threshold=100)

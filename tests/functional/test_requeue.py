@@ -1,4 +1,4 @@
-"""The sweeper's requeue: it puts deferred rows back when they are due, and audits batches that stand still."""
+"""The sweeper: it requeues deferred rows when they are due, and audits stalled batches."""
 
 from __future__ import annotations
 

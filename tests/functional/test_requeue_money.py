@@ -1,4 +1,4 @@
-"""Requeue and money: it puts back only rows that can be paid for, oldest first, and none of a stopped project."""
+"""The sweeper and money: it requeues only rows that can be paid for, oldest first, and none of a stopped project."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def always() -> bool:
 
 
 def large(world: World, rows: int = 12) -> Batch:
-    """Make a batch of so many rows."""
+    """Make a batch of this many rows."""
     batch, messages = world.batch(*videos(rows))
     for start in range(0, rows, 20):
         end(world, batch, messages[start : start + 20], [talk(f"Talk {it.row}") for it in messages[start : start + 20]])

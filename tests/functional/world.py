@@ -167,7 +167,7 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
     def after(self, seconds: float) -> datetime:
-        """Return the time so many seconds from now."""
+        """Return the time this many seconds from now."""
         return self.now + timedelta(seconds=seconds)
 
 
@@ -367,7 +367,7 @@ class World:
 
 
 class Refusing:
-    """An SQS client that refuses the entries of some rows in a SendMessageBatch, so many times each."""
+    """An SQS client that refuses the entries of some rows in a SendMessageBatch, each a number of times."""
 
     def __init__(self, sqs: SQSClient, *, rows: Container[int], times: int) -> None:
         self.asked: list[int] = []
@@ -436,7 +436,7 @@ def manifest(videos: Sequence[Video]) -> str:
 
 
 def videos(number: int, start: str = "v") -> list[Video]:
-    """Return so many videos, each with its own talk and speaker."""
+    """Return this many videos, each with its own talk and speaker."""
     return [
         Video(id=f"{start}{i}", title=f"Talk number {i} by Grace Hopper | PyCon 2019") for i in range(1, number + 1)
     ]

@@ -93,7 +93,7 @@ WORDS = (
 
 
 def main() -> None:
-    """Search for so many seconds; exit with 1 if something was found."""
+    """Search for this many seconds; exit with 1 if something was found."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=60)
     options.add_argument("--seed", type=int, default=1)

@@ -79,7 +79,7 @@ def settings(work: Work, scale: int) -> dict[str, Any]:
 def run(
     work: Work, provider: SlowProvider, bodies: Mapping[str, str], folder: Path, *, scale: int, hours: float
 ) -> Left:
-    """Let a cluster work on the videos until its queue is empty, or so many scaled hours have passed.
+    """Let a cluster work on the videos until its queue is empty, or this many scaled hours have passed.
 
     Args:
         work: the work for Django-Q2.

@@ -122,7 +122,7 @@ def sums(entries: Sequence[Entry]) -> Sums:
 
 
 def curve(entries: Sequence[Entry], points: int) -> list[tuple[float, int]]:
-    """Return the tokens billed over time, in hours since the first request, in at most so many points."""
+    """Return the tokens billed over time, in hours since the first request, in at most this many points."""
     if not entries:
         return []
     whole = [

@@ -8,7 +8,7 @@ _FIRST_COUNT = "nothing has been counted before"
 _NO_FACTOR = "a stated factor counts only above the other, which is at least 1, so 0 and 1 are the same"
 _NO_ZERO = "a settlement has no change of zero"
 _ONLY_READS = "it decides whether new rows are looked up before they end: only how much is read"
-_PLACEHOLDER = "the client wants a value there, and nobody reads it"
+_PLACEHOLDER = "the client requires a value there, and nothing reads it"
 _SAME_LENGTH = "the two lists have the same length"
 _SIDE_BY_SIDE = "only how many messages are sent at the same time"
 _SPEED = "only how long the import takes"
@@ -30,7 +30,7 @@ TOLERATED: dict[str, str] = {
     "aws.dynamodb.catalog.rows: Rows.end: endings = self._move_pointers(endings, dict(zip(": _SAME_LENGTH,
     "aws.dynamodb.catalog.rows: Rows._end_rows: for ending, new in zip(endings, written.values()": _SAME_LENGTH,
     "aws.dynamodb.catalog.rows: packed: return min(body.encode(), gzip.compress(body.encode(), mtime=0)": (
-        "nobody reads the time"
+        "nothing reads the time"
     ),
     "aws.dynamodb.catalog.table: CatalogTable._put: return False: False -> None": _ALSO_FALSE,
     "aws.dynamodb.catalog.table: : parameter_validation=False": "DynamoDB checks the same",
@@ -45,7 +45,7 @@ TOLERATED: dict[str, str] = {
         "a closed breaker has no date, so the other half of the condition lets it open"
     ),
     "aws.dynamodb.ledger.reservations: Spending.months: days={day: part_of(": "no month has a 32nd day",
-    "aws.dynamodb.ledger.reservations: Spending._raise: continue: continue -> pass": "the loop goes on either way",
+    "aws.dynamodb.ledger.reservations: Spending._raise: continue: continue -> pass": "the loop continues either way",
     f"{_ONE_TRY}: 2 -> 3": _ANY_TIMEOUT,
     f"{_ONE_TRY}: 5 -> 6": _ANY_TIMEOUT,
     f"{_SETTLE}: rises = {_CHANGES} if change > 0}}: > -> >=": _NO_ZERO,

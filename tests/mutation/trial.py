@@ -80,7 +80,7 @@ class Bench:
 
     def __init__(self, root: Path, copy: Path) -> None:
         for part in ("functions", "infra", "tests", "events"):
-            # Mistakes are made in `functions`, where the bytecode of the right code could be taken for a mistake's.
+            # Mistakes are made in `functions`, where the bytecode of the right code could be mistaken for a mistake's.
             left_out = ("__pycache__", ".*") if part == "functions" else (".*",)
             shutil.copytree(root / part, copy / part, ignore=shutil.ignore_patterns(*left_out))
         for name in ("pyproject.toml", "template.yaml", "samconfig.toml", "README.md"):

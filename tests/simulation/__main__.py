@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--schedules", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="the first schedule")
-    parser.add_argument("--failures", type=int, default=1, help="so many failures end it")
+    parser.add_argument("--failures", type=int, default=1, help="stop after this many failures")
     asked = parser.parse_args()
     code = production.as_it_is()
     whole = Tally()

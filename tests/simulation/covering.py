@@ -82,7 +82,7 @@ SCHEDULES = dict.fromkeys(PLANS, 120) | {"many faults and slow tables": 400, ANY
 
 CHOSEN = Path(__file__).with_name("covering.json")
 VISITS = 3
-"""The number of chosen schedules that visit a branch or meet a fault, where so many do."""
+"""The number of chosen schedules that visit a branch or meet a fault, if that many do."""
 
 RANDOM = 100
 """The number of schedules that always run, whatever they visit."""

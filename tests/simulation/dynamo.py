@@ -185,7 +185,7 @@ class Store:
             self._partitions[table].get(key[0], {}).pop(key[1], None)
         else:
             if any(name in item and (not isinstance(item[name], str) or not item[name]) for name in INDEX_KEYS):
-                raise _invalid("the index's key is no string, or an empty one")
+                raise _invalid("the index's key is not a string, or is empty")
             if _bytes(item) > ITEM_MAX_BYTES:
                 raise _invalid("Item size has exceeded the maximum allowed size")
             items[key] = item
@@ -243,7 +243,7 @@ class Client:
         ((table, wanted),) = RequestItems.items()
         assert wanted["ConsistentRead"], "items are read consistently"
         keys = [(str(key["pk"]), str(key["sk"])) for key in wanted["Keys"]]
-        assert 0 < len(keys) <= 100, "so many keys a BatchGetItem takes"
+        assert 0 < len(keys) <= 100, "a BatchGetItem takes 1 to 100 keys"
         if len(set(keys)) != len(keys):
             raise _invalid("Provided list of item keys contains duplicates")
         choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
@@ -299,7 +299,7 @@ class Client:
 
     def batch_execute_statement(self, *, Statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """BatchExecuteStatement of INSERTs: each succeeds or fails by itself, and some may be throttled."""
-        assert 0 < len(Statements) <= 25, "so many statements a BatchExecuteStatement takes"
+        assert 0 < len(Statements) <= 25, "a BatchExecuteStatement takes 1 to 25 statements"
         inserts = [_insert(it) for it in Statements]
         keys = [(item["pk"], item["sk"]) for _, item in inserts]
         if len(set(keys)) != len(keys):
@@ -325,7 +325,7 @@ class Client:
 
     def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """TransactWriteItems: boto3 adds a token by which DynamoDB recognises a repeated call."""
-        assert 0 < len(TransactItems) <= 100, "so many items a transaction takes"
+        assert 0 < len(TransactItems) <= 100, "a transaction takes 1 to 100 items"
         choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 
         def write() -> dict[str, Any]:

@@ -174,7 +174,7 @@ class Invariants:
             self._broken("8 unknown is refused", f"a request by a worker whose clock is wrong: {tried.key}")
         edited = self._world.edited
         if edited and edited.since < tried.began and self._needed(edited, tried):
-            self._broken("8 unknown is refused", f"a request though {edited.name} of {edited.key} was edited by hand")
+            self._broken("8 unknown is refused", f"a request although {edited.name} of {edited.key} was edited by hand")
 
     def billing(self, billed: Bill) -> None:
         """Record and check a bill of the provider."""
@@ -261,7 +261,7 @@ class Invariants:
                 (world.row(batch["pk"], number) or {}).get("state") in ENDED for number in world.accepted[batch["pk"]]
             )
             if ended and batch["state"] not in {"finished", "refused"} and not batch.get("reason"):
-                self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, though all its rows have ended")
+                self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, although all its rows have ended")
         for tried in self.tried.values():
             self._covered(tried)
             self._accounted(tried)
@@ -343,7 +343,7 @@ class Invariants:
                     self._broken("the account", f"{key} was charged for what was given back: {tried.token}")
             elif tried.fault.settles in {"bound", "either"}:
                 if any(not tried.charged[key, part] == lost[part] == bound.part(part) for part in PARTS):
-                    self._broken("the account", f"nobody knows the bill, and lost is {lost} of {key}: {tried.token}")
+                    self._broken("the account", f"the bill is unknown, and lost is {lost} of {key}: {tried.token}")
             else:
                 self._measured(key, tried, lost)
 
@@ -476,7 +476,7 @@ class Invariants:
         if owner is not None and owner is not tried.worker and owner.fibers and not owner.dead:
             self._broken("4 one attempt, one request", f"{key} was claimed while its worker is alive")
         if "talk" in old and not self._world.improvable(old["talk"]):
-            self._broken("5 no saved answer is paid for again", f"{key} was claimed, though it is answered")
+            self._broken("5 no saved answer is paid for again", f"{key} was claimed, although it is answered")
         if len([it for it in new["history"] if it["token"] == event["token"]]) > 1 and not tried.concluded:
             self._broken("4 one attempt, one request", f"{key} was claimed twice with one token")
 
@@ -549,7 +549,7 @@ class Invariants:
             if not self._world.s3.was_written(f"results/{new['project']}/{name}.jsonl"):
                 self._broken("1 nothing is lost", f"{key} was finished without its results")
             if not any(f'"batch": "{name}"' in told for told in self._world.bus.told):
-                self._broken("1 nothing is lost", f"{key} was finished, and nobody was told")
+                self._broken("1 nothing is lost", f"{key} was finished, and no event announced it")
         if state == "finished" and old.get("state") != "finished" and new.get("reason") is None:
             missing = [
                 number

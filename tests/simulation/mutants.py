@@ -29,7 +29,7 @@ class Mutant:
     seed: int = 0
 
     def seeds(self, number: int) -> range:
-        """Return the seeds of so many schedules."""
+        """Return the seeds of this many schedules."""
         return range(self.seed, self.seed + number)
 
 

@@ -133,7 +133,7 @@ class Client:
 
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """SendMessageBatch: some entries may fail."""
-        assert 0 < len(Entries) <= 10, "so many messages a SendMessageBatch takes"
+        assert 0 < len(Entries) <= 10, "a SendMessageBatch takes 1 to 10 messages"
         assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= MAX_BYTES, "so large a batch may be"
         choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 

@@ -1,4 +1,4 @@
-"""Fibers on a virtual clock: threads of which exactly one runs, until it yields at a simulated call.
+"""Fibers on a virtual clock: exactly one of the threads runs at a time, until it yields at a simulated call.
 
 Production code is synchronous, so every worker has its own thread. Two threads never run at once: the schedule chooses
 which fiber runs next. A worker stands for a process: when it dies, an exception that no production code catches ends
@@ -106,7 +106,7 @@ class Scheduler:
     # -------------------------------------------------------------------------------------------- the fibers' side
 
     def step(self, seconds: float = 0.01) -> None:
-        """Advance the clock; other fibers may run meanwhile. During an event the clock stands still.
+        """Advance the clock; other fibers may run meanwhile. During an event the clock does not move.
 
         Raises:
             Died: the worker is dead.

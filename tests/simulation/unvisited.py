@@ -22,7 +22,7 @@ _SAID = "a waiting row has a reason, a date and a need"
 UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.audit", "Audit._restart_ingest", "batch.lease_until >= stamp(self.now())"): (
         YES,
-        "a lease ends before the batch has stood still for so long, with the template's numbers",
+        "with the template's numbers, a lease ends before its batch counts as stalled",
     ),
     ("pipeline.audit", "Audit._unfinished", "batch.sent_row"): (
         YES,

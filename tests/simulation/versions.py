@@ -48,7 +48,7 @@ def change_messages(name: str, store: Store, queue: Queue) -> set[Key]:
             store.by_hand("catalog", key, item | {"body": _changed(unpacked(item["body"]), change)})
             if name == "unreadable":
                 spoilt.add(key)
-                return spoilt  # only one: all others must still go on
+                return spoilt  # only one: all others must still continue
     return spoilt
 
 

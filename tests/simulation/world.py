@@ -236,7 +236,7 @@ class World:
         project = self.store.tables["catalog"][batch, "batch"]["project"]
         wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"{project}","row":{row},'
         bodies = [letter.body for letter in self.letters()]
-        gone = bool(self.plan.removed_at) or self.overwritten  # then nobody knows the video
+        gone = bool(self.plan.removed_at) or self.overwritten  # then the video is unknown
         return gone or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
 
     def video_of(self, key: Key) -> Video:
@@ -780,7 +780,7 @@ class World:
             self.scheduler.spawn(worker.name, worker, self._sweep)
 
     def _has_work(self) -> bool:
-        """Return whether a sweep would find a row that can go on, or a batch that has ended or stands still."""
+        """Return whether a sweep would find a row that can continue, or a batch that has ended or stalled."""
         return any(self._awaits_sweeper(batch) for batch in self.batches())
 
     def _awaits_sweeper(self, batch: Item) -> bool:

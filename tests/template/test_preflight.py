@@ -207,8 +207,8 @@ ALONE = {
     "ManifestMaxRatio": "bounds one gzipped file alone",
     "SurveySampleRows": "more rows than a manifest has are all of its rows",
     "BreakerThreshold": "counts over all videos of a project",
-    "IngestContinuations": "the audit goes on where they end",
-    "SweeperLimit": "what is left is put back a minute later",
+    "IngestContinuations": "the audit continues where they end",
+    "SweeperLimit": "the rest is requeued a minute later",
     "LogRetentionDays": "nothing reads the logs but people",
 }
 """The numbers without a relation to others, each with the reason."""

@@ -31,7 +31,7 @@ NOT_FOLLOWED = {
     "CKV_AWS_18": "the names of the files are the owner's, and CloudTrail has what he wants to know of them",
     "CKV_AWS_26": "an alarm cannot publish to a topic that AWS's own key encrypts, and it says nothing secret",
     "CKV_AWS_27": "the queues are encrypted by SQS itself (SqsManagedSseEnabled)",
-    "CKV_AWS_115": "reserved concurrency would throttle messages that nobody has read; the event source bounds it",
+    "CKV_AWS_115": "reserved concurrency would throttle unread messages; the event source bounds the concurrency",
     "CKV_AWS_116": "the queues in front of the functions have dead letters; the sweeper runs again a minute later",
     "CKV_AWS_117": "no function reaches anything inside a network of the owner's",
     "CKV_AWS_119": "the tables are encrypted by AWS's key; one of the owner's costs by the request",

@@ -37,7 +37,7 @@ NEW = Batch(
     counted_at="",
     claimed_at="",
 )
-"""A batch of which no row has been read yet."""
+"""A batch whose rows have not been read yet."""
 
 
 class Stage:

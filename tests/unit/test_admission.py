@@ -1,4 +1,4 @@
-"""Admission alone: who may ask, and what the breaker is told of each outcome. The ledger only records its calls."""
+"""Admission alone: which requests it permits, and what it reports to the breaker. The ledger only records its calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROBE = "0123"
 
 
 class RecordingLedger:
-    """Answers each call as it is told and records those that write; `broken` makes these fail."""
+    """Answers each call as a test sets it, and records those that write; `broken` makes these fail."""
 
     def __init__(self, account: Account, *, failures: int = 1, broken: bool = False, **answers: bool) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -98,7 +98,7 @@ def permit(*, probe: bool = False, faults_before: bool = False) -> Permit:
 
 
 def told(fault: Fault | None, given: Permit, *, above_bound: bool = False, failures: int = 1) -> list[tuple[Any, ...]]:
-    """Return what the ledger is told of an outcome."""
+    """Return the calls that an outcome makes to the ledger."""
     ledger = RecordingLedger(account(), failures=failures)
     admission(ledger).record_outcome(given, fault, above_bound=above_bound)
     return ledger.calls
@@ -140,9 +140,9 @@ REFUSED: dict[str, tuple[Account, Hold, datetime | None, str]] = {
     "paused": (account(paused_at=stamp(NOON)), Hold.PAUSED, None, "titlecard resume pycon"),
     "paused by an item without a date": (account(paused_at=""), Hold.PAUSED, None, "titlecard resume pycon"),
     "all are paused": (account(paused_at="", all_paused=True), Hold.PAUSED, None, "titlecard resume --all"),
-    "paused behind a due breaker": (account(open_breaker(), paused_at=""), Hold.PAUSED, None, "resume"),
+    "paused with a due breaker": (account(open_breaker(), paused_at=""), Hold.PAUSED, None, "resume"),
     "no budget": (account(budget=None), Hold.NO_BUDGET, None, "titlecard budget set pycon"),
-    "no budget behind a due breaker": (account(open_breaker(), budget=None), Hold.NO_BUDGET, None, "budget set"),
+    "no budget with a due breaker": (account(open_breaker(), budget=None), Hold.NO_BUDGET, None, "budget set"),
     "open for a while": (account(open_breaker(LATER)), Hold.BREAKER_OPEN, LATER, "a wrong key"),
     "a probe is under way": (
         account(open_breaker(probe_until=stamp(LATER))),

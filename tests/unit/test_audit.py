@@ -255,8 +255,8 @@ def test_each_batch_that_is_not_audited_is_counted(stage: AuditStage) -> None:
 
 
 RESTARTED = {
-    "nobody holds it": (SENDING, True),
-    "it has just stood still for so long": (replace(SENDING, moved_at=ago(RESTART)), False),
+    "no worker holds it": (SENDING, True),
+    "it has only just stalled": (replace(SENDING, moved_at=ago(RESTART)), False),
     "its lease is over": (replace(SENDING, lease_until=stamp(ago(0.001))), True),
     "its lease ends now": (replace(SENDING, lease_until=stamp(NOON)), False),
     "a person has been told": (replace(SENDING, reason="see the log"), False),
@@ -310,7 +310,7 @@ COUNTED_OUT = Counter({"parsed_local": 40})
 MOVES = replace(OPEN, moved_at=ago(QUICK))
 COUNTS = {
     "it moves": (MOVES, False),
-    "it stands still": (replace(OPEN, moved_at=ago(QUICK + 0.001)), True),
+    "it has stalled": (replace(OPEN, moved_at=ago(QUICK + 0.001)), True),
     "it moved a little in the future": (replace(OPEN, moved_at=ago(-CLOCKS_APART_SECONDS)), False),
     "it moved far in the future": (replace(OPEN, moved_at=ago(-CLOCKS_APART_SECONDS - 0.001)), True),
 }
@@ -383,9 +383,9 @@ def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Audi
         (replace(OPEN, audit_rounds=ROUNDS), 1, False),
     ],
     ids=[
-        "it stands still",
+        "it has stalled",
         "long queue",
-        "it has just stood still for so long",
+        "it has only just stalled",
         "in the middle of a round",
         "before the last round",
         "no message waits in the last round",

@@ -1,4 +1,4 @@
-"""The catalog's items alone: what is read of an item that holds nothing more than it must, and what follows from it."""
+"""The catalog's items alone: how minimal items are read, and what the records derive from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog's table alone: what is tried again, how often, and after how long. The client answers as it is told."""
+"""The catalog's table alone: what it retries, how often, and after how long. A test sets the client's answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 class Client:
-    """A client that leaves work undone as often as it is told."""
+    """A client that leaves work undone as often as a test says."""
 
     exceptions = SimpleNamespace(TransactionCanceledException=Cancelled, ConditionalCheckFailedException=Refused)
 
@@ -105,7 +105,7 @@ class Stage:
         return self.table._insert([{"pk": key, "sk": "row"} for key in keys])  # noqa: SLF001 -- all writers use it
 
     def get(self, number: int) -> int:
-        """Get so many items; return the number of those found."""
+        """Get this many items; return the number of those found."""
         return len(self.table._get_all([{"pk": f"{it}", "sk": "row"} for it in range(number)]))  # noqa: SLF001 -- likewise
 
     def transact(self) -> bool:

@@ -1,4 +1,4 @@
-"""The parts of the incident's replay: the provider's provider, the kills, the scaled settings, the picture."""
+"""The parts of the incident's replay: the provider's record of bills, the kills, the scaled settings, the picture."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(provider: SlowProvider) -> int:
     return subprocess.run(command, check=False, timeout=60).returncode  # noqa: S603 -- titlecard_run
 
 
-def test_the_book_holds_what_was_billed_for_which_video() -> None:
+def test_the_record_says_what_was_billed_for_each_video() -> None:
     with SlowProvider({TITLE: VIDEO}, scale=60, seconds_a_call=0) as provider:
         assert ask(provider) == 0
         bill = provider.bill()
@@ -69,13 +69,13 @@ def test_a_port_that_no_process_holds_belongs_to_none() -> None:
 ENTRIES = [Entry(100.0, "a", 10), Entry(1900.0, "b", 20), Entry(3700.0, "a", 30)]
 
 
-def test_sums_of_a_book_add_up_its_entries() -> None:
+def test_sums_of_a_record_add_up_its_entries() -> None:
     come_to = sums(ENTRIES)
     assert (come_to.requests, come_to.tokens, come_to.videos) == (3, 60, 2)
     assert (come_to.again, come_to.most, come_to.seconds) == (1, 2, 3600.0)
 
 
-def test_an_empty_book_has_empty_sums() -> None:
+def test_an_empty_record_has_empty_sums() -> None:
     assert sums([]).tokens == 0
     assert curve([], 10) == []
 

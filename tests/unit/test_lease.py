@@ -1,4 +1,4 @@
-"""The sweeper's lease alone: whose it is, and until when. The catalog only answers as it is told."""
+"""The sweeper's lease alone: who holds it, and until when. A test sets the catalog's answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stage:
         self.now += timedelta(seconds=seconds)
 
     def renew(self, *times: float) -> None:
-        """Renew in the background, after so many seconds each."""
+        """Renew in the background, after the given pauses in seconds."""
         waits = iter(times)
 
         def wait(_seconds: float) -> bool:
@@ -48,7 +48,7 @@ class Stage:
         self.lease._renew()  # noqa: SLF001 -- likewise
 
     def is_held_after(self, seconds: float) -> bool:
-        """Return whether the lease is held so many seconds after noon."""
+        """Return whether the lease is held this many seconds after noon."""
         self.now = NOON + timedelta(seconds=seconds)
         return self.lease.is_held
 

@@ -388,7 +388,7 @@ HEADERS = {
     "Dutch": "Content,Videotitel,Publicatietijd van video,Weergaven",
     "Polish": "Treść,Tytuł filmu,Czas publikacji filmu,Wyświetlenia",
     "Japanese": "コンテンツ,動画のタイトル,動画の公開日時,視聴回数",
-    "a language that nobody told us of": "Sisältö,Video title,Julkaisuaika,Katselut",
+    "an unknown language": "Sisältö,Video title,Julkaisuaika,Katselut",
 }
 
 
@@ -846,7 +846,7 @@ NO_TALKS = {
     },
     "a slot that names its talk by a code": {"id": 1, "room": 3, "submission": "ABC123"},
     "a room of pretalx": {"id": 12, "name": {"en": "B003"}, "capacity": 290},
-    "a hidden video in a language that nobody told us of": {"id": "a", "title": "[Silinen video]"},
+    "a hidden video in an unknown language": {"id": "a", "title": "[Silinen video]"},
     "a sentence about a private video": {"id": "a", "title": "Cette vidéo est privée"},
     "a sentence about a removed video": {"id": "a", "title": "Dieses Video ist nicht mehr verfügbar"},
     "a sentence about a private video in Japanese": {"id": "a", "title": "この動画は非公開です"},

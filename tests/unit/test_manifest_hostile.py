@@ -124,7 +124,7 @@ LONG_RUNS = {
     "spaces between speakers": b'{"id": "a", "title": "A", "speakers": "a%bb"}' % (b" " * 1_000_000),
     "a long name before a comma": b'{"id": "a", "title": "A", "speakers": "a and b %b,"}' % (b"c" * 150_000),
     "spaces in a live title": b'{"id": "a", "title": "a%bb", "live_status": "was_live"}' % (b" " * 150_000),
-    "dots behind a title": b'{"id": "a", "title": "a%b", "description": "b"}' % (b"." * 150_000),
+    "dots after a title": b'{"id": "a", "title": "a%b", "description": "b"}' % (b"." * 150_000),
     "colons in a title": b'{"id": "a", "title": "%b", "description": "b"}' % (b"a: " * 600_000),
     "escapes between semicolons": b"id;title\na;%b" % (b"&lt;" * 500_000),
     "spaces in a list of titles": b"A talk\nAnother%bb\n" % (b" " * 1_000_000),
@@ -348,16 +348,16 @@ def test_meaningless_bytes_give_no_rows(data: bytes) -> None:
 
 
 HOSTILE_XML = {
-    "entities far behind": b"<schedule>" + b" " * 1_100_000 + b"<!DOCTYPE a [<!ENTITY b 'c'>]></schedule>",
+    "entities far into the file": b"<schedule>" + b" " * 1_100_000 + b"<!DOCTYPE a [<!ENTITY b 'c'>]></schedule>",
     "depth": b"<schedule>" + b"<a>" * 100_000,
-    "a text without an end": b"<schedule><event><title>" + b"x" * 3 * MIB,
+    "text without an end": b"<schedule><event><title>" + b"x" * 3 * MIB,
     "an unknown encoding": b"<?xml version='1.0' encoding='x-none'?><schedule><event/></schedule>",
     "cut off": b"<schedule><event><title>A</title>",
 }
 HOSTILE_YAML = {
     "aliases": b"- &a {title: x, id: y}\n- *a\n",
     "depth": b"- title: " + b"[" * 50_000,
-    "a text without an end": b"- title: " + b"x" * 3 * MIB,
+    "text without an end": b"- title: " + b"x" * 3 * MIB,
     "a tag": b"- title: x\n  id: !!python/object/apply:os.system [ls]\n",
     "broken": b"- title: x\n  id: 'y\n- z",
 }

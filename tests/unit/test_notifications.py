@@ -49,7 +49,7 @@ def event(thing: dict[str, Any], **more: object) -> dict[str, Any]:
     ],
 )
 def test_a_field_that_is_not_text_makes_no_upload(body: Any, value: object) -> None:  # noqa: ANN401 -- a function
-    with pytest.raises(UnknownNotification, match=r"not a text|not come from S3|not name an object"):
+    with pytest.raises(UnknownNotification, match=r"not text|not come from S3|not name an object"):
         list(uploads(body(value)))
 
 

@@ -98,7 +98,7 @@ class SweepStage(Stage):
     # ----------------------------------------------------------------------------------------------------- the tables
 
     def sweep_lease(self) -> str:
-        """Return nothing: nobody else sweeps."""
+        """Return nothing: there is no other sweeper."""
         return ""
 
     def take_sweep(self, *_: object, **__: object) -> bool:
@@ -195,7 +195,7 @@ def minutes(number: float) -> datetime:
 
 
 def times(number: int, **more: int) -> Total:
-    """Return so many needs, and some more."""
+    """Return this many needs, and some more."""
     total = (NEED * number).total
     return Total(**{name: value + more.get(name, 0) for name, value in total.as_map().items()})
 
@@ -264,7 +264,7 @@ TROUBLE = [
     ReadTimeoutError(endpoint_url="sqs"),
     CatalogBusy("throttled"),
     MessagesNotSent("refused"),
-    KeyError("nobody foresaw it"),
+    KeyError("unexpected"),
 ]
 
 

@@ -37,7 +37,7 @@ async def main() -> None:
                 talk = await client.chat.completions.create(
                     model=order["model"], response_model=Talk, messages=messages
                 )
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows go on
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows continue
                 job.failed(row["id"], f"{type(error).__name__}: {error}")
             else:
                 job.finished(row["id"], talk.title, talk.presenters)

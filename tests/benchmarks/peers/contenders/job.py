@@ -54,7 +54,7 @@ class Job:
         self._write({"id": row, "error": str(error)[:2000]})
 
     def waits(self, row: str) -> None:
-        """Record that a row has not ended and the contender still knows of it."""
+        """Record that a row has not ended, and that the contender still holds it."""
         self._write({"id": row, "waits": True})
 
     def leave_when_told(self) -> None:

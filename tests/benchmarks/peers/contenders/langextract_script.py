@@ -46,7 +46,7 @@ def main() -> None:
                 resolver_params={"suppress_parse_errors": False},
                 show_progress=False,
             ).extractions
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows go on
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows continue
             job.failed(row["id"], f"{type(error).__name__}: {error}")
             return
         titles = [it.extraction_text for it in found or () if it.extraction_class == "title"]

@@ -31,7 +31,7 @@ async def main() -> None:
         async with gate:
             try:
                 talk = (await agent.run(row["prompt"])).output
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows go on
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows continue
                 job.failed(row["id"], f"{type(error).__name__}: {error}")
             else:
                 job.finished(row["id"], talk.title, talk.presenters)
