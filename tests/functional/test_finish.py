@@ -1,4 +1,4 @@
-"""The end of a batch: the worker that ends its last row has the sweeper finish it, once, without waiting for the schedule."""
+"""The end of a batch: the worker that ends its last row asks the sweeper to finish it, once, before the schedule does."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ class Invariants:
                 (world.row(batch["pk"], number) or {}).get("state") in ENDED for number in world.accepted[batch["pk"]]
             )
             if ended and batch["state"] not in {"finished", "refused"} and not batch.get("reason"):
-                self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, although all its rows have ended")
+                self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, and all its rows have ended")
         for tried in self.tried.values():
             self._covered(tried)
             self._accounted(tried)
