@@ -37,7 +37,7 @@ class Video(models.Model):
 
 @admin.action(description="Clean titles here, where Titlecard is sure")
 def clean(modeladmin, request, queryset):
-    """Store the local tier's talks if it is sure of them."""
+    """Store those talks of a queryset that the local tier is sure of."""
     videos = list(queryset)
     sure = 0
     for video, talk in zip(videos, titlecard.parse(video.row() for video in videos), strict=True):

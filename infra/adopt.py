@@ -43,9 +43,10 @@ def main() -> int:
         adopt(given.stack, {"CatalogTable": given.catalog, "LedgerTable": given.ledger, "UploadsBucket": given.bucket})
     except AWS_ERRORS as error:
         refused = error.last_response.get("StatusReason") if isinstance(error, WaiterError) else None
-        print(f"They could not be imported: {refused or explain(error)}", file=sys.stderr)  # noqa: T201 -- a script's own output
+        message = f"The resources could not be imported: {refused or explain(error)}"
+        print(message, file=sys.stderr)  # noqa: T201 -- a script's own output
         return 1
-    print(f"{given.stack} has them now: run `sam build && sam deploy` for the rest.")  # noqa: T201 -- as above
+    print(f"{given.stack} has the resources: now run `sam build && sam deploy`.")  # noqa: T201 -- as above
     return 0
 
 
