@@ -1,4 +1,4 @@
-"""The end of a batch: the worker that ends its last row asks the sweeper to finish it, once, before the schedule does."""
+"""The end of a batch: the worker of the last row asks the sweeper to finish it, once, before the schedule does."""
 
 from __future__ import annotations
 

@@ -94,7 +94,10 @@ SAMPLE = (
         _ADMISSION,
         "        if above_bound:\n",
         "        if above_bound and fault is None:\n",
-        _by("unit/test_admission", "a_usage_above_its_bound_with_any_outcome_opens_the_breaker_until_a_person_closes_it"),
+        _by(
+            "unit/test_admission",
+            "a_usage_above_its_bound_with_any_outcome_opens_the_breaker_until_a_person_closes_it",
+        ),
     ),
     Sampled(
         "an unreachable provider does not count towards the threshold",

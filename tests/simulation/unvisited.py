@@ -187,7 +187,10 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.parse", "Parser._stopped", "except Exception"): (YES, _UNFORESEEN),
     ("pipeline.parse", "Parser._stopped", "self._has_receives(received)"): (BOTH, _UNFORESEEN),
     ("pipeline.parse", "Parser._stopped", "isinstance(of, Job)"): (BOTH, _UNFORESEEN),
-    ("pipeline.parse", "Parser._redeliver", "message"): (NO, "a dead-letter queue that does not answer about a message that is not a row"),
+    ("pipeline.parse", "Parser._redeliver", "message"): (
+        NO,
+        "a dead-letter queue that does not answer about a message that is not a row",
+    ),
     ("aws.dynamodb.catalog.items", "_due", "due"): (NO, _SAID),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "record is None"): (YES, _RARE),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "stored"): (NO, _NEVER),
