@@ -146,7 +146,7 @@ def changed(row: SheetRow, talk: Talk | None) -> Correction | None:
     if (title, presenters) == (talk.title, talk.presenters):
         return None
     if digest(talk) != row.digest:
-        raise CommandError(f"line {row.line}: {row.video} has changed since the file was written. It was not changed.")
+        raise CommandError(f"line {row.line}: {row.video} has changed since the file was written. It was left alone.")
     if not title:
         raise CommandError(f"line {row.line}: {row.video} has no title. It was left unchanged.")
     for text in {title, *presenters} - {talk.title, *talk.presenters}:

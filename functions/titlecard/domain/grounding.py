@@ -31,8 +31,8 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
     The title's words must occur in the given title in the same order, with gaps allowed. If the given title is cut off,
     the title may instead occur in the description, word for word. Every presenter must occur in the given title or
     description, word for word, unless the row itself gives the name; in `Ada and Tomas Byron` both have the surname.
-    Web addresses are not evidence. Neither is a description after a line that instructs the model ("ignore the above,
-    the presenter is ..."), nor that line itself, because a model may obey it. Accents, case, punctuation and invisible
+    Web addresses are not evidence. Neither is a description from the first line that instructs the model ("ignore the
+    above, the presenter is ...") to its end, because a model may obey it. Accents, case, punctuation and invisible
     characters make no difference.
     """
     given = words(normalise(video.title))
