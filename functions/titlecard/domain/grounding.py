@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _CUT_OFF = 90
-"""The length, in characters, from which YouTube's limit of 100 (videos resource) may have cut a title off."""
+"""A title of at least this many characters may have been cut off by YouTube's limit of 100 (videos resource)."""
 
 _ENOUGH = 4
 """The least number of words that a cut title must share with the whole one."""

@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 _CERTAINLY = 0.7
-"""The chance from which a title that is only a name counts as a person's name."""
+"""A title that is only a name counts as a person's name if its chance is above this."""
 
 _MORE_LIKELY_THAN_NOT = 0.5
-"""The confidence from which people in the text other than the given presenters are not a misreading."""
+"""The lowest confidence at which people in the text other than the given presenters are reported."""
 
 _POSSIBLE = 0.1
-"""The chance from which a name that the answer does not use is a candidate."""
+"""A name that the answer does not use is a candidate if its chance is above this."""
 
 _MOST_CANDIDATES = 5
 
 _LIKELY = 0.4
-"""The chance from which a possible name may be the long form of a short one."""
+"""A text may be a name, or the long form of a short one, if its chance to be a name is above this."""
 
 IN_TITLE, IN_DESCRIPTION, NOBODY, GIVEN = "title", "description", "nobody", "given"
-"""The sources of an answer, where its presenters are named. `given`: by the row itself, apart from its text."""
+"""The sources of an answer: where its presenters are named. `given`: by the row itself, apart from its text."""
 
 
 class LocalParse(NamedTuple):
@@ -188,7 +188,7 @@ def read(model: Model, title: str, description: str, survey: Survey, given: Sequ
 
 
 def _with_names(view: TitleView, labels: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Return the labels with the pieces that are known to be names labelled as names."""
+    """Return the labels, changed to `NAME` for the pieces that are given presenters."""
     return [
         NAME if len(view.parts) > 1 and part.text and is_one_of(part.text, given) else label
         for part, label in zip(view.parts, labels, strict=True)
@@ -196,7 +196,7 @@ def _with_names(view: TitleView, labels: Sequence[str], given: Sequence[str]) ->
 
 
 def _whose_title(view: TitleView, before: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """Return who is named by a title that contains only a name."""
+    """Return the names in a title that consists only of names."""
     kept = [n for n, label in enumerate(labels) if label == TITLE]
     is_a_name = all(before[n] == NAME and view.chances[n] > _CERTAINLY for n in kept)
     return [view.parts[n].text for n in kept] if is_a_name else []

@@ -74,7 +74,7 @@ def _of_the_title(view: TitleView, decoded: Decoded, labels: Sequence[str]) -> l
     if named:
         found.append(f"worst={step(min(named), 0.1, 0.4, 0.7, 0.9)}")
         found.append(f"given={all(view.seen[n].given for n, label in enumerate(labels) if label == NAME)}")
-    # What is dropped tells only where it looks odd: in a batch of bare titles there is nothing to drop.
+    # A dropped piece is evidence only if it looks odd: in a batch of bare titles, there is nothing to drop.
     lost = step(max((view.chances[n] for n in dropped), default=0.0), 0.1, 0.4, 0.7)
     rare = step(min((view.shares[n] for n in dropped), default=1.0), 0.0, 0.05, 0.3)
     found += [f"lost={lost}"] if lost else []

@@ -36,10 +36,10 @@ _CERTAIN, _LIKELY = 0.98, 0.9
 """If one person's chance is as high as the first number, another's must be as high as the second."""
 
 _SOME, _MOST = 5, 0.5
-"""The number of other descriptions, and the share of them, from which a name in them belongs to the batch."""
+"""With at least this many other descriptions, a name in at least this share of them belongs to the batch."""
 
 _TOPIC = 0.25
-"""The share of the other titles from which a word in them is not part of a name."""
+"""A word in at least this share of the other titles is not part of a name."""
 
 _NAMELIKE = 0.6
 """The likeness to a name that is enough in a list with a likely name."""

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from titlecard.extraction.names import Lexicon
 
 LONGEST = 3000
-"""The characters of a description that are read: later presenters are not found, but parsing stays fast."""
+"""The number of characters of a description that are read: later presenters are not found, but parsing stays fast."""
 
 LINES = 60
-"""The lines of a description that are read."""
+"""The number of lines of a description that are read."""
 
 WIDEST = 600
-"""The characters of a line that are read."""
+"""The number of characters of a line that are read."""
 
 # Capitals of Latin, Greek, Cyrillic and Armenian; where capitals and small letters alternate, the whole range.
 _UPPER = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0100-\u024f\u1e00-\u1eff\u0386-\u038f\u0391-\u03ab\u0400-\u042f\u0531-\u0556"
@@ -68,7 +68,7 @@ def lines(description: str) -> list[str]:
 
 
 def _cut(text: str, most: int) -> str:
-    """Return the beginning of a text, at most so many characters, without a broken word at the end."""
+    """Return the first characters of a text, without a broken word at the end."""
     return text if len(text) <= most else (text[:most].rsplit(None, 1) or [""])[0]
 
 

@@ -20,8 +20,8 @@ WEIGHTS = __file__.removesuffix("model.py") + "weights.json.gz"
 class Model(NamedTuple):
     """The result of training.
 
-    `confidence` labels a whole answer right or wrong; `thresholds` holds for each source of an answer the confidence
-    from which it is sure.
+    `confidence` labels a whole answer right or wrong. `thresholds` holds, for each source of an answer, the lowest
+    confidence of a sure answer.
     """
 
     lexicon: Lexicon

@@ -46,10 +46,10 @@ _WORD_SCORE = -4
 """The score at or below which a token is a word, unless it is also a first name."""
 
 _REMEMBERED = 4096
-"""The most texts in the cache: some hundred kilobytes."""
+"""The most texts in the cache: a few hundred kilobytes."""
 
 _LOOKED_AT = 10
-"""The tokens of a text that are read: no name is longer."""
+"""The number of tokens of a text that are read: no name has more."""
 
 _OPENS, _CLOSES = "\"'“‘«(", "\"'”’»)"  # noqa: RUF001
 _TRIM = "\"'’‘“”.,;:!?()[]{}<>*_-–—|/\\«»「」"  # noqa: RUF001  # quotes and dashes as they occur

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
 _BEFORE = re.compile(r"^(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IGNORECASE)
-_BEHIND = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
+_AFTER = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
 _FIRST_IDEOGRAPH = "\u3005"
 _AND_OTHERS = (["al"], ["et", "al"], ["others"], ["and", "others"], ["co"])
 """Words that stand for people who are not named."""
@@ -25,7 +25,7 @@ def clean(names: Iterable[str]) -> tuple[str, ...]:
     found: list[tuple[list[str], str]] = []
     for name in names:
         spaced = " ".join(name.split())
-        bare = _BEHIND.sub("", _BEFORE.sub("", spaced.strip(_EDGES), count=1)).strip(_EDGES)
+        bare = _AFTER.sub("", _BEFORE.sub("", spaced.strip(_EDGES), count=1)).strip(_EDGES)
         tokens = words(bare)
         if tokens and tokens not in _AND_OTHERS and not any(tokens == other for other, _ in found):
             found.append((tokens, bare))
@@ -57,7 +57,7 @@ def joined(pieces: Sequence[tuple[str, str]], given: Container[str]) -> list[str
 
 def is_one_of(name: str, persons: Iterable[str]) -> bool:
     """Return whether a name is one of these people's: in full, or a short form of it (`A. Byron`, `Ada`)."""
-    bare = _BEHIND.sub("", _BEFORE.sub("", name.strip(_EDGES), count=1))
+    bare = _AFTER.sub("", _BEFORE.sub("", name.strip(_EDGES), count=1))
     tokens = words(bare)
     full = [words(person) for person in persons]
     if not tokens:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 LONGEST = 400
-"""The characters of a title that are read. YouTube's own limit is 100 (videos resource, `snippet.title`)."""
+"""The number of characters of a title that are read. YouTube's own limit is 100 (videos resource, `snippet.title`)."""
 
 MOST = 40
 """The most cuts in a title; the rest is one piece."""
 
 _DELIMITER = re.compile(
     r"""
-    (?:(?<!\w)|(?=[\W_]))  # none begins inside a word: to look at this first is far quicker
+    (?:(?<!\w)|(?=[\W_]))  # no delimiter begins inside a word; testing this first is far quicker
     (?:
 (?P<host> (?:\s?[,;(-])?\s?(?<!\w)
               (?:(?:[Mm]oderated|[Hh]osted|[Cc]haired|[Ii]ntroduced)\ by:?|(?:[Mm]oderators?|[Hh]ost|[Cc]hair):)
@@ -89,10 +89,10 @@ _EARLY = 6
 """The number of first words that may include the year of an event."""
 
 _COMMON = 0.4
-"""The share of the other titles from which a word in them is not part of a name."""
+"""A word in at least this share of the other titles is not part of a name."""
 
 _FEW = 3
-"""The number of rows from which a batch is evidence about its words."""
+"""A batch with more rows than this is evidence about its words."""
 
 
 class Segment(NamedTuple):
@@ -192,7 +192,7 @@ def affix_words(title: str) -> list[str]:
 
 
 def raw_words(title: str) -> list[str]:
-    """Return the same words as they stand in the title."""
+    """Return the same words as the title writes them."""
     return _TOKEN.findall(title)
 
 

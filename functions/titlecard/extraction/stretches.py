@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Video
 
 _BLOCK = 8
-"""The neighbours that a stretch begins with."""
+"""The number of neighbouring rows that a stretch begins with."""
 
 _SHORTEST = 12
 """The fewest rows of a stretch: fewer show too little of a template."""
 
 _ALIKE = 0.3
-"""The likeness (0 to 1) from which two stretches follow one template. Known conferences of 60 rows and more stay whole
-from 0.25 to 0.5, and neighbouring ones are told apart."""
+"""The least likeness (0 to 1) of two stretches that follow one template. With any value from 0.25 to 0.5, known
+conferences of 60 rows and more stay whole and are told apart from their neighbours."""
 
 _OFTEN = 0.25
-"""The share of a stretch's rows from which a text says something about its template."""
+"""A text in at least this share of a stretch's rows says something about its template."""
 
 _RARE = 1 / 32
 """The share below which a text is forgotten, so that long stretches are compared as quickly as short ones."""

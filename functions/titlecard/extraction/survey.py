@@ -26,7 +26,7 @@ LARGEST = 32 * 1024
 """The most bytes of a survey's JSON."""
 
 _NAME_CHARACTERS = 100
-"""The characters of an event's or a channel's name that tell it from others."""
+"""The number of characters of an event's or a channel's name that are compared."""
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ SAMPLE = 500
 """The most rows of one survey: far fewer show a template."""
 
 MOST_PARTS_BYTES = 300_000
-"""The most bytes of a batch's parts: they are in one item, and DynamoDB's holds 400 KB (DynamoDB developer guide,
-"Constraints"). Conferences take some two kilobytes each."""
+"""The most bytes of a batch's parts. They are in one item, which holds at most 400 KB (DynamoDB developer guide,
+"Constraints"). A conference takes about 2 KB."""
 
 _LEAST_OF_GROUP = 5
 """The fewest rows of an event or a channel that has surveys of its own; those of smaller ones are surveyed together."""
@@ -50,7 +50,7 @@ _LONGEST_TEXT = 60
 """The most characters of a recurring text: longer texts are titles that were uploaded twice, not templates."""
 
 _LINES = 12
-"""The lines of a description in which a template shows."""
+"""The number of first lines of a description that may show a template."""
 
 _LIKELY = 0.4
 _AFFIX_TOKENS = 8
@@ -106,7 +106,7 @@ def _stretches(rows: NumberedVideos) -> list[NumberedVideos]:
 
 
 def _survey(rows: NumberedVideos, model: Model | None) -> Survey:
-    """Return the survey of rows from all over some rows."""
+    """Return the survey of a sample that is spread over these rows."""
     return take_survey((video for _, video in rows[:: len(rows) // (SAMPLE + 1) + 1]), model)
 
 

@@ -26,37 +26,37 @@ if TYPE_CHECKING:
 TITLE, NAME, DROP = ROLES = "T", "N", "D"
 
 _CUT_OFF = 90
-"""The characters from which a title may have been cut off by the limit of 100."""
+"""A title of at least this many characters may have been cut off by YouTube's limit of 100."""
 
 _SOME, _MOST = 5, 0.55
-"""The number of other rows, and the share of them, from which a common ending cannot be chance."""
+"""With at least this many other rows, a beginning or ending that at least this share of them has is not chance."""
 
 _WIDE, _FEW = 0.5, 3
-"""The share of the other rows, and the least number of them, from which their common text belongs to the batch."""
+"""A text that at least this share of the other rows has belongs to the batch, if there are at least this many."""
 
 _TOPIC = 0.25
-"""The share of the other titles from which a word in them is the batch's topic, not a name."""
+"""A word in at least this share of the other titles is the batch's topic, not a name."""
 
 _FULL_NAME = ("CC", "CIC", "CCC")
 """The shapes of a first name with a surname."""
 
 _SURELY = 0.7
-"""The chance of a name from which the text after `by` is one, however often the batch has it."""
+"""The text after `by` is a name if its chance is at least this, however often the batch has it."""
 
 _RATHER = 0.4
-"""The chance of a name from which a guest is one."""
+"""A piece after `feat.` is a guest's name if its chance is above this."""
 
 _LIKELY_NAME = 0.6
-"""The chance to be a name from which a piece is one: an invented name is worse than a missing one."""
+"""A piece is a name only if its chance is at least this: an invented name is worse than a missing one."""
 
 _DOUBTFUL = 0.2
-"""The chance to be title from which a piece that no other row has is part of it."""
+"""A piece that no other row has is part of the title if its chance is at least this."""
 
 _LOUD = 0.6
-"""The share of capitals from which a title is in capitals."""
+"""A title is in capitals if more than this share of its letters are."""
 
 _ABOUT = 30
-"""The lines of the description that are searched for a piece."""
+"""The number of lines of the description that are searched for a piece."""
 
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b|['\u2019]\d\d\b")
 _EVENT = re.compile(
@@ -97,7 +97,7 @@ _GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNOR
 _STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
 _ELLIPSES = ("...", "\u2026")
 _ENOUGH, _MISSING = 4, 15
-"""The words that a cut title must share with a line of the description, and the most extra words of the line."""
+"""The fewest words that a cut title shares with a line of the description, and the most extra words of the line."""
 
 _SYMBOLS = re.compile(r"(?:^|\s|[-\u2013\u2014|:])([@#$.~/&*`<_]{1,4}|::|\[\])\s?$")
 """Possible beginnings of a title with code: `@property`, `[] is not {}`."""
@@ -105,7 +105,7 @@ _SYMBOLS = re.compile(r"(?:^|\s|[-\u2013\u2014|:])([@#$.~/&*`<_]{1,4}|::|\[\])\s
 _EMPTY_PAIR = re.compile(r"\s?(?:\[\]|\{\}|\(\))")
 """Possible endings of such a title."""
 
-_CODE_BEHIND = re.compile(r"(?:\s/|;)(?=\s+[-\u2013\u2014|])")
+_CODE_AFTER = re.compile(r"(?:\s/|;)(?=\s+[-\u2013\u2014|])")
 """Possible endings of a title that is a command or a statement: `rm -rf /`."""
 
 _COMMAND = re.compile(r"\s--?\w|[*=()]")
@@ -463,7 +463,7 @@ class TitleView:
 
 
 def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str], *, anywhere: bool = False) -> list[str]:
-    """Return the labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
+    """Return the labels, adjusted to the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
     The text that most titles of the batch have is not part of a title, nor is `DevConf 2031` at the beginning, nor
     `/ @handle` at the end. A name must be likely. Parts joined by `and` have the same label: after a piece of the title
@@ -523,7 +523,7 @@ def _guests(view: TitleView) -> list[int]:
 def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
     """Leave one list of names beside the guests: presenters are named before or after a title, not on both sides.
 
-    A piece of another list gets its second best label, or that of the text from which no separator divides it.
+    A piece of another list gets its second best label, or that of adjacent text if no separator is between them.
     """
     guests = _guests(view)
     lists: list[list[int]] = []
@@ -639,7 +639,7 @@ def _title_runs(labels: Sequence[str]) -> list[range]:
 
 
 def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
-    """Return a run of pieces as it stands in the title, and close the brackets and quotes that it opens."""
+    """Return a run of pieces as the title writes it, and close the brackets and quotes that it opens."""
     start, end = parts[first].start, parts[last].end
     begin = parts[first - 1].end if first else 0
     before = title[begin:start]
@@ -670,7 +670,7 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
 
 def _with_its_code(text: str, before: str, after: str) -> str:
     """Return a title with the marks around it that are code: `rm -rf /`, `[[nodiscard]]`."""
-    if (end := _CODE_BEHIND.match(after)) and _COMMAND.search(text):
+    if (end := _CODE_AFTER.match(after)) and _COMMAND.search(text):
         return text + end[0]
     opening, closing = _OPENING.search(before), _CLOSING.match(after)
     whole = f"{opening[0]}{text}{closing[0]}" if opening and closing else text

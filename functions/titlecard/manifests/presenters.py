@@ -80,13 +80,13 @@ _COMPANY = (
     r".*\b(?:Inc|Corp|Ltd|LLC|GmbH|AG|PLC|Technologies|Foundation)\.?"
     r"|(?:.* )?(?:University|Universität|Université|Universidad|Institute)\b.*"
 )
-_BEHIND = re.compile(
+_AFTER = re.compile(
     rf" (?:(?:at|from) |@ ?)\S.*| [-\u2013\u2014] (?:{_ROLE}|{_COMPANY})$| (?:she|he|they)(?:/\w{{2,6}}){{1,2}}$"
     r"|(?:^| )[^\s@]+@[^\s@]+\.[^\s@]+"
 )
 """Text after a name: where the person works, pronouns, an address."""
 
-_BEHIND_DASH = re.compile(r" [-\u2013\u2014] .*")
+_AFTER_DASH = re.compile(r" [-\u2013\u2014] .*")
 _NO_PERSON = re.compile(f"{_ROLE}|{_COMPANY}")
 _FULL_STOP = re.compile(r"(?<=[^\W\d_]{3})\.$")
 
@@ -170,7 +170,7 @@ def split(text: str) -> list[str]:
     if all(backwards):
         return [f"{part[2]} {part[1]}" for part in backwards if part]
     if len(parts) > 1:
-        parts = [_BEHIND_DASH.sub("", part) for part in map(_without_bullet, parts)]
+        parts = [_AFTER_DASH.sub("", part) for part in map(_without_bullet, parts)]
     else:
         (single,) = parts
         if two := _SHARED.fullmatch(single):
@@ -192,7 +192,7 @@ def _bare(part: str) -> str:
     """Return a name without the text around it; a text that is too long to be a name stays as it is."""
     if len(part) > _PART_CHARACTERS:
         return part
-    return _FULL_STOP.sub("", _BEHIND.sub("", _without_label(_without_bullet(part))).strip())
+    return _FULL_STOP.sub("", _AFTER.sub("", _without_label(_without_bullet(part))).strip())
 
 
 def _both(text: str) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ class ReadingLimits:
         record_max_bytes: the most bytes of a row in the file, including everything that is not kept: yt-dlp writes up
             to a megabyte of formats and captions for a video.
         total_max_bytes: the most bytes of the whole manifest, decompressed.
-        max_ratio: the most times its compressed size that a gzipped manifest may unpack to. It applies from
-            `RATIO_GRACE_BYTES` on.
+        max_ratio: the most times its compressed size that a gzipped manifest may unpack to. It applies only above
+            `RATIO_GRACE_BYTES`.
         rows_max: the most rows that are read, good or bad.
         number_max: the highest row number that is read; a quoted CSV field may span many lines. A bitmap of row numbers
             takes this many bits.

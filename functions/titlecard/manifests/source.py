@@ -30,7 +30,7 @@ HEAD_BYTES = MIB
 """The bytes used to recognise a manifest: enough for the first line of `yt-dlp --dump-json`."""
 
 RATIO_GRACE_BYTES = 64 * MIB
-"""The bytes from which the compression ratio counts: small repetitive manifests pack a thousandfold, harmlessly."""
+"""Up to this many bytes, any compression ratio is allowed: small repetitive manifests shrink a thousandfold."""
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 _UTF8_BOM = b"\xef\xbb\xbf"

@@ -25,7 +25,7 @@ GARBLED_CONFIDENCE = 0.5
 """The highest confidence in a talk with a garbled text, because its words are not the original ones."""
 
 DISAGREES_FROM = 0.5
-"""The local confidence from which a different answer of the model is a disagreement, not a correction."""
+"""With at least this local confidence, a different answer of the model is a disagreement, not a correction."""
 
 
 def by_local_tier(

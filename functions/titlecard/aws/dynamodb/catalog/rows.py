@@ -392,7 +392,7 @@ def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in
 
 
 PACKED_FROM = 1_000
-"""The length, in characters, from which a message is compressed; a shorter one fits into one write unit as it is."""
+"""The fewest characters of a message that is compressed; a shorter one fits into one write unit uncompressed."""
 
 
 def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, str]:
