@@ -1,6 +1,6 @@
 """Talks in formats that other programs read: JSON Lines, CSV, pyvideo's JSON, a Django fixture; all as streams.
 
-JSON Lines hold every row, whatever its state, and are for programs. The other formats hold talks alone.
+JSON Lines hold every row, whatever its state, and are for programs. The other formats hold only talks.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Workshop:
 
     Args:
         settings: the settings of training.
-        folder: keeps lexicons and CRFs for later runs; None keeps them in memory alone. After a change of the decoding,
+        folder: keeps lexicons and CRFs for later runs; None keeps them only in memory. After a change of the decoding,
             the confidence or the thresholds they can be reused. After a change of what they learn from (features,
             templates, cuts), use another folder.
     """
