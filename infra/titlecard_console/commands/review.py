@@ -160,7 +160,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
 
 
 def _corrections(results: ResultReader, path: Path) -> tuple[list[tuple[Correction, VideoSummary]], int]:
-    """Return what a sheet changes, each beside what the catalog knows; and the number of rows that cannot be used."""
+    """Return a sheet's corrections, each with its video's summary, and the number of rows that cannot be used."""
     corrections: dict[tuple[str, str], tuple[Correction, VideoSummary]] = {}
     left = 0
     for row in review_sheet.read(path):
