@@ -226,9 +226,7 @@ def test_a_deferred_video_continues_at_the_providers_time_and_is_parsed(stack: S
     assert stack.attempts("put-off", waiting) == 1
 
 
-def test_rows_beyond_a_batchs_limit_of_requests_are_deferred_with_the_reason(
-    stack: Stack, provider: Witness
-) -> None:
+def test_rows_beyond_a_batchs_limit_of_requests_are_deferred_with_the_reason(stack: Stack, provider: Witness) -> None:
     upload = stack.put("limited/list.jsonl", lines(videos(8, "Limited")), {"limit-requests": "3"})
     stack.until(lambda: stack.states(upload) == {RowState.DEFERRED: 5, RowState.PARSED: 3}, "five of eight wait")
     reasons = {(row.reason or "").partition(":")[0] for row in stack.rows(upload).values() if row.due}

@@ -330,7 +330,9 @@ def test_an_end_whose_answer_was_lost_is_written_once(world: World, message: Mes
     assert (len(found.history), found.attempts) == ((0, 0) if end == "give_back" else (2, 1))
 
 
-def test_an_attempt_may_end_after_its_lease_expired_if_no_worker_claimed_the_video(world: World, message: Message) -> None:
+def test_an_attempt_may_end_after_its_lease_expired_if_no_worker_claimed_the_video(
+    world: World, message: Message
+) -> None:
     attempt = claimed(world, message)
     world.clock.forward(LEASE_SECONDS + 1)
     assert world.catalog.answer(attempt, TALK, charged=BILLED, now=world.clock())

@@ -164,7 +164,9 @@ def test_a_grant_that_conflicts_with_other_writers_is_retried(dead: Dead, monkey
     assert (len(tries), dead.seen.state) == (3, RowState.QUEUED)
 
 
-def test_a_grant_that_always_conflicts_with_other_writers_raises_catalog_busy(dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_that_always_conflicts_with_other_writers_raises_catalog_busy(
+    dead: Dead, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cancelled(dead, monkeypatch, "TransactionConflict", 100)
     with pytest.raises(CatalogBusy):
         dead.allow()

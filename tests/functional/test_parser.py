@@ -342,7 +342,9 @@ def test_an_account_fault_is_probed_after_fifteen_minutes(
     assert row(world, message).due == stamp(world.clock.after(15 * 60))
 
 
-def test_a_deferred_row_has_its_reason(world: World, provider: LoopbackProvider, tier: ModelTier, message: Message) -> None:
+def test_a_deferred_row_has_its_reason(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
     provider.fail("rate_limit")
     work(world, tier, message)
     assert (row(world, message).reason or "").startswith("rate_limited: The provider said 429")

@@ -888,7 +888,9 @@ def test_a_worker_notices_a_cancellation_within_half_a_minute(project: Project) 
     assert project.work(two) == CANCELLED
 
 
-def test_a_worker_whose_clock_was_ahead_notices_a_cancellation_as_soon_as_the_clock_is_set_back(project: Project) -> None:
+def test_a_worker_whose_clock_was_ahead_notices_a_cancellation_as_soon_as_the_clock_is_set_back(
+    project: Project,
+) -> None:
     one, two = project.rows(2, "sure")
     project.world.clock.forward(86_400)
     assert project.work(one) == PARSED_LOCALLY
@@ -933,9 +935,7 @@ def test_a_cancelled_batch_finishes(project: Project) -> None:
 
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
 @pytest.mark.parametrize("at", [1, 2])
-def test_a_reservation_that_fails_lets_nothing_through_and_uses_no_receive(
-    project: Project, how: Cut, at: int
-) -> None:
+def test_a_reservation_that_fails_lets_nothing_through_and_uses_no_receive(project: Project, how: Cut, at: int) -> None:
     (message,) = project.rows(1)
     need = project.bound(message)
     worker = project.world.parser(

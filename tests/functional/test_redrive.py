@@ -299,7 +299,9 @@ def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
     assert world.catalog.batch(message.batch).state is BatchState.FINISHED
 
 
-def test_the_history_names_the_person_and_the_time_of_a_redrive(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_the_history_names_the_person_and_the_time_of_a_redrive(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
     (message,) = die(world, tier, provider)
     send_again(redriver(world))
     ((given,),) = [record.redrives for record in grants(world).records(message.project, message.video.id)]

@@ -394,9 +394,7 @@ def test_the_sweeper_publishes_results_and_finishes_the_batch(world: World) -> N
 
 
 @pytest.mark.parametrize("call", ["PutObject", "PutEvents"])
-def test_a_batch_with_unpublished_results_is_not_finished_until_the_next_sweep(
-    world: World, call: str
-) -> None:
+def test_a_batch_with_unpublished_results_is_not_finished_until_the_next_sweep(world: World, call: str) -> None:
     batch = ended(world, {"a": talk("Linkers")})
     world.wire.cut(Cut.KILLED_BEFORE, call=call)
     with pytest.raises(Killed):

@@ -123,9 +123,9 @@ def test_setting_one_field_keeps_the_others(
 def test_an_answer_keeps_its_author_and_time(world: World, console: Console) -> None:
     ended(world, {"a": talk()})
     (said,) = console.objects("review", "accept", "a", "--project", PROJECT, "--json")
-    story = reviews(world).story(PROJECT, "a")
-    assert story.answer is not None
-    assert (story.answer.by, story.answer.at) == (said["by"], said["at"])
+    summary = reviews(world).summary(PROJECT, "a")
+    assert summary.answer is not None
+    assert (summary.answer.by, summary.answer.at) == (said["by"], said["at"])
     assert "arn:aws:" in said["by"]
 
 
@@ -153,7 +153,7 @@ def test_an_impossible_answer_is_refused(world: World, console: Console, words: 
     done = console.type("review", *words, "--project", PROJECT)
     assert isinstance(done.exception, CommandError | AnswerTooLong)
     assert sentence in str(done.exception)
-    assert [story(world, video).answer for video in "abc"] == [None, None, None]
+    assert [summary_of(world, video).answer for video in "abc"] == [None, None, None]
 
 
 # ------------------------------------------------------------------------------------------------------- no later parse
@@ -246,8 +246,8 @@ def test_only_changed_rows_of_a_sheet_are_applied(world: World, console: Console
     first, second = sheet(written)
     save(written, [first | {"title": "Loaders", "presenters": "Ada Byron; Grace Hopper"}, second])
     assert "1 change applied" in console.type("review", "--apply", str(written), "--yes").stderr
-    assert story(world, "a").answer is not None
-    assert story(world, "b").answer is None
+    assert summary_of(world, "a").answer is not None
+    assert summary_of(world, "b").answer is None
     (it,) = (it for it in console.objects("export", "--project", PROJECT) if it["id"] == "a")
     assert (it["title"], it["presenters"]) == ("Loaders", ["Ada Byron", "Grace Hopper"])
 
@@ -270,7 +270,7 @@ def test_an_unchanged_sheet_applies_nothing_and_asks_nothing(world: World, conso
     save(written, sheet(written))
     done = console.type("review", "--apply", str(written))
     assert (done.exit_code, "0 changes applied" in done.stderr) == (0, True)
-    assert story(world, "a").answer is None
+    assert summary_of(world, "a").answer is None
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_an_unchanged_row_changes_no_talk(
     console.said("review", "--output", str(path))
     done = console.type("review", "--apply", str(path), "--yes")
     assert (done.exit_code, "0 changes applied, 0 rows left" in done.stderr) == (0, True)
-    assert story(world, "a").answer is None
+    assert summary_of(world, "a").answer is None
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
@@ -316,7 +316,7 @@ def test_an_unchanged_cell_of_a_changed_row_keeps_its_field(world: World, consol
     first, second = sheet(path)
     save(path, [first | {"title": "Loaders"}, second | {"presenters": "Ada Byron; John Smith"}])
     console.said("review", "--apply", str(path), "--yes")
-    assert [(it.title, it.presenters) for video in "ab" if (it := story(world, video).answer)] == [
+    assert [(it.title, it.presenters) for video in "ab" if (it := summary_of(world, video).answer)] == [
         ("Loaders", ("Smith; John",)),
         ("Linkers  and loaders", ("Ada Byron", "John Smith")),
     ]
@@ -329,7 +329,7 @@ def test_a_title_that_is_too_long_to_store_is_left_and_the_others_are_applied(
     save(written, [first | {"title": "x" * 140_000}, second | {"title": "x" * 12_000}])  # Python's csv stops at 131,072
     done = console.type("review", "--apply", str(written), "--yes")
     assert "line 2: a was left unchanged: its title and presenters would have more than 16,384 bytes." in done.stderr
-    assert [story(world, video).answer is not None for video in "ab"] == [False, True]
+    assert [summary_of(world, video).answer is not None for video in "ab"] == [False, True]
 
 
 @pytest.mark.usefixtures("console")
@@ -338,7 +338,7 @@ def test_a_sheet_is_applied_from_standard_input(world: World, written: Path) -> 
     save(written, [first | {"title": "Loaders"}, second])
     done = CliRunner().invoke(app, ["review", "--apply", "-", "--yes"], input=written.read_bytes())
     assert "1 change applied" in done.stderr
-    assert story(world, "a").answer is not None
+    assert summary_of(world, "a").answer is not None
 
 
 def test_ids_of_any_characters_are_found_from_a_sheet(world: World, console: Console, tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_ids_of_any_characters_are_found_from_a_sheet(world: World, console: Con
     console.said("review", "--output", str(path))
     save(path, [row | {"title": "Loaders"} for row in sheet(path)])
     assert f"{len(ids)} changes applied, 0 rows left" in console.type("review", "--apply", str(path), "--yes").stderr
-    assert all(story(world, it).answer for it in ids)
+    assert all(summary_of(world, it).answer for it in ids)
 
 
 def test_a_talk_that_changed_since_its_sheet_was_written_is_left(world: World, console: Console, written: Path) -> None:
@@ -357,7 +357,10 @@ def test_a_talk_that_changed_since_its_sheet_was_written_is_left(world: World, c
     save(written, [first | {"title": "Loaders of the sheet"}, second | {"title": "Loaders too"}])
     done = console.type("review", "--apply", str(written), "--yes")
     assert (done.exit_code, "line 2: a has changed since the file was written" in done.stderr) == (3, True)
-    assert [(it := story(world, video).answer) and it.title for video in "ab"] == ["Loaders by hand", "Loaders too"]
+    assert [(it := summary_of(world, video).answer) and it.title for video in "ab"] == [
+        "Loaders by hand",
+        "Loaders too",
+    ]
 
 
 def test_a_sheet_is_applied_after_a_spreadsheet_has_damaged_its_ids(
@@ -371,7 +374,7 @@ def test_a_sheet_is_applied_after_a_spreadsheet_has_damaged_its_ids(
     damaged = [row | {"id": "#NAME?", "confidence": "0,97", "title": "Loaders"} for row in reversed(sheet(path))]
     save(path, [*damaged, blank])
     assert "5 changes applied, 0 rows left" in console.type("review", "--apply", str(path), "--yes").stderr
-    assert all(story(world, it).answer for it in ids)
+    assert all(summary_of(world, it).answer for it in ids)
 
 
 def test_a_sheet_begins_with_the_mark_by_which_spreadsheets_know_utf_8(written: Path) -> None:
@@ -393,7 +396,7 @@ def test_a_cell_that_a_spreadsheet_has_damaged_changes_no_talk(
     first, second = sheet(written)
     save(written, [first | change, second])
     assert sentence in console.type("review", "--apply", str(written), "--yes").stderr
-    assert story(world, "a").answer is None
+    assert summary_of(world, "a").answer is None
 
 
 def test_the_first_of_two_changes_of_a_talk_is_applied(world: World, console: Console, written: Path) -> None:
@@ -401,7 +404,7 @@ def test_the_first_of_two_changes_of_a_talk_is_applied(world: World, console: Co
     save(written, [first | {"title": "Loaders"}, first | {"title": "Loaders"}, first | {"title": "Others"}])
     done = console.type("review", "--apply", str(written), "--yes")
     assert "line 4: line 2 changes a differently, and is applied instead." in done.stderr
-    assert (answer := story(world, "a").answer)
+    assert (answer := summary_of(world, "a").answer)
     assert answer.title == "Loaders"
 
 
@@ -409,7 +412,7 @@ def test_names_that_a_person_separates_by_commas_are_several(world: World, conso
     first, second = sheet(written)
     save(written, [first | {"presenters": "Ada Byron, Grace Hopper"}, second | {"presenters": "Alan Turing, Jr."}])
     console.type("review", "--apply", str(written), "--yes")
-    assert [(it := story(world, video).answer) and it.presenters for video in "ab"] == [
+    assert [(it := summary_of(world, video).answer) and it.presenters for video in "ab"] == [
         ("Ada Byron", "Grace Hopper"),
         ("Alan Turing, Jr.",),
     ]
@@ -460,12 +463,12 @@ def pressed(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_keys_accept_and_skip(world: World, pressed: Callable[..., str]) -> None:
     assert "1 talk answered, 1 left" in pressed("as")
-    assert [story(world, video).answer is not None for video in "ab"] == [True, False]
+    assert [summary_of(world, video).answer is not None for video in "ab"] == [True, False]
 
 
 def test_an_edit_writes_the_title_and_the_names(world: World, pressed: Callable[..., str]) -> None:
     pressed("eq", "Loaders", "Grace Hopper; Ada Byron")
-    answer = story(world, "a").answer
+    answer = summary_of(world, "a").answer
     assert answer
     assert (answer.title, answer.presenters) == ("Loaders", ("Grace Hopper", "Ada Byron"))
 
@@ -479,30 +482,30 @@ def test_an_edit_that_keeps_a_field_does_not_alter_it(
     entered = {"Title": "Loaders"}
     monkeypatch.setattr("typer.prompt", lambda text, *, default, **_: entered.get(text, default))
     assert console.type("review", "--interactive").exit_code == 0
-    answer = story(world, "a").answer
+    answer = summary_of(world, "a").answer
     assert answer
     assert (answer.title, answer.presenters) == ("Loaders", ("Smith; John",))
 
 
 def test_the_end_of_input_ends_a_review_and_keeps_its_answers(world: World, pressed: Callable[..., str]) -> None:
     assert "1 talk answered, 1 left to review." in pressed("a\x04")
-    assert story(world, "a").answer is not None
+    assert summary_of(world, "a").answer is not None
 
 
 def test_an_interrupted_edit_changes_nothing(world: World, pressed: Callable[..., str]) -> None:
     assert "1 talk answered, 1 left to review." in pressed("eaq", "Loaders")
-    assert (answer := story(world, "a").answer)
+    assert (answer := summary_of(world, "a").answer)
     assert answer.title == "Linkers a"
 
 
 def test_undo_returns_to_a_skipped_talk(world: World, pressed: Callable[..., str]) -> None:
     assert "1 talk answered, 1 left to review." in pressed("suaq")
-    assert [story(world, video).answer is not None for video in "ab"] == [True, False]
+    assert [summary_of(world, video).answer is not None for video in "ab"] == [True, False]
 
 
 def test_undo_takes_the_last_answer_back(world: World, pressed: Callable[..., str]) -> None:
     assert "0 talks answered" in pressed("auq")
-    assert story(world, "a").answer is None
+    assert summary_of(world, "a").answer is None
 
 
 def test_an_answer_after_an_undo_is_valid(console: Console, pressed: Callable[..., str]) -> None:
@@ -536,7 +539,7 @@ def test_another_persons_earlier_answer_is_kept(
     monkeypatch.setattr("typer.getchar", lambda: next(keys))
     monkeypatch.setattr("typer.prompt", typed)
     assert "Somebody else has answered" in console.type("review", "--interactive").stderr
-    answer = story(world, "a").answer
+    answer = summary_of(world, "a").answer
     assert answer
     assert answer.title == "By somebody else"
 
@@ -546,5 +549,5 @@ def test_without_a_terminal_a_sheet_is_offered(world: World, console: Console) -
     assert "--output FILE.csv" in str(console.type("review", "--interactive").exception)
 
 
-def story(world: World, video: str) -> VideoSummary:
-    return reviews(world).story(PROJECT, video)
+def summary_of(world: World, video: str) -> VideoSummary:
+    return reviews(world).summary(PROJECT, video)

@@ -142,9 +142,7 @@ SAMPLE = (
         _TIER,
         "_json_bytes(text)\n",
         "len(text.encode())\n",
-        _by(
-            "unit/test_model_prompt", "the_body_that_is_sent_is_just_below_the_computed_size[gpt-6-luna]"
-        ),
+        _by("unit/test_model_prompt", "the_body_that_is_sent_is_just_below_the_computed_size[gpt-6-luna]"),
     ),
     Sampled(
         "cached and written tokens above the input are accepted",

@@ -42,7 +42,7 @@ def test_an_import_that_failed_is_explained_and_can_be_repeated(
             stub.add_response("create_change_set", {}, dict.fromkeys(ASKED, ANY))
             stub.add_response("describe_change_set", failed, {"StackName": "titlecard", "ChangeSetName": ANY})
             assert adopt.main() == 1
-            assert capsys.readouterr().err == "They could not be imported: The table wrong does not exist.\n"
+            assert capsys.readouterr().err == "The resources could not be imported: The table wrong does not exist.\n"
     assert len(set(names)) == 2
 
 
@@ -53,4 +53,4 @@ def test_a_missing_region_is_explained(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "nothing"))
     assert adopt.main() == 1
-    assert "They could not be imported: No AWS region is set." in capsys.readouterr().err
+    assert "The resources could not be imported: No AWS region is set." in capsys.readouterr().err

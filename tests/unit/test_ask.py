@@ -525,9 +525,7 @@ OUTCOMES: dict[str, tuple[Answer | Fault, Calls, Calls, Decision]] = {
 
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("case", sorted(OUTCOMES))
-def test_an_outcome_is_recorded_then_settled_if_recorded_then_reported(
-    stage: Stage, case: str, ours: bool
-) -> None:
+def test_an_outcome_is_recorded_then_settled_if_recorded_then_reported(stage: Stage, case: str, ours: bool) -> None:
     outcome, stored, reported, decision = OUTCOMES[case]
     stage.answers |= {"ask": outcome} | dict.fromkeys(("answer", "fail", "give_back"), ours)
     if not ours and isinstance(outcome, Answer | Unusable):

@@ -626,9 +626,7 @@ LONG = "How we replaced our event bus with forty lines of SQL and lived to tell 
         ("And then...", "And then... it crashed", "And then..."),
     ],
 )
-def test_a_truncated_title_is_completed_from_the_description(
-    title: str, description: str, read: str
-) -> None:
+def test_a_truncated_title_is_completed_from_the_description(title: str, description: str, read: str) -> None:
     data = json.dumps({"id": "a", "title": title, "description": description})
     assert accepted(data.encode()) == [(1, "a", read)]
 

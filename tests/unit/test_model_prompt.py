@@ -61,9 +61,7 @@ local_answers = st.builds(
 
 
 @given(titles, texts, local_answers, texts)
-def test_no_video_costs_more_than_the_worst_case(
-    title: str, description: str, local: LocalParse, hint: str
-) -> None:
+def test_no_video_costs_more_than_the_worst_case(title: str, description: str, local: LocalParse, hint: str) -> None:
     request = TIER.prepare(Video(id="1", title=title, description=description), local, hint)
     assert not request.bound.exceeds(TIER.worst_case)
 

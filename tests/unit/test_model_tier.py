@@ -211,7 +211,9 @@ def test_the_table_of_this_test_names_every_fault_of_the_provider() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_each_fault_raises_the_exception_for_the_next_step(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
+def test_each_fault_raises_the_exception_for_the_next_step(
+    provider: LoopbackProvider, tier: ModelTier, name: str
+) -> None:
     provider.fail(name)
     fault = ask(tier, seconds_for(name))
     assert isinstance(fault, TABLE[name][0])

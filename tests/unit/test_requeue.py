@@ -313,7 +313,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
-def test_a_row_without_room_beside_earlier_charges_records_the_reason_and_the_date(stage: SweepStage, case: str) -> None:
+def test_a_row_without_room_beside_earlier_charges_records_the_reason_and_the_date(
+    stage: SweepStage, case: str
+) -> None:
     daily, monthly, limits, (word, until) = REFUSED[case]
     stage.accounts["pycon"] = Account("pycon", Budget(daily, monthly), None, Breaker())
     stage.batches = [batch(limits=limits)]

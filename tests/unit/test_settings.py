@@ -79,8 +79,6 @@ def test_in_aws_there_is_no_key_in_the_environment(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("value", "factor"), [("", None), ("1.1", Decimal("1.1")), ("0", Decimal(0))])
-def test_an_empty_price_factor_is_none(
-    monkeypatch: pytest.MonkeyPatch, value: str, factor: Decimal | None
-) -> None:
+def test_an_empty_price_factor_is_none(monkeypatch: pytest.MonkeyPatch, value: str, factor: Decimal | None) -> None:
     monkeypatch.setenv("PRICE_FACTOR", value)
     assert ParserSettings().price_factor == factor

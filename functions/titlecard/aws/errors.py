@@ -26,7 +26,7 @@ DynamoDB, "Common errors" and "BatchStatementError", and of SQS, "SendMessage").
 of AWS may succeed later, sometimes only after a person has repaired a permission or a table."""
 
 
-def may_pass(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Return whether a later try may succeed: AWS did not answer, or the cause may go away."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code") not in REFUSALS

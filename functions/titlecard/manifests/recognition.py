@@ -480,9 +480,7 @@ def _refuse_unknown(head: bytes, separator: str | None) -> None:
         return
     first = next(line.data for _, line in lines([head], len(head)) if line.data.strip())
     names = first.decode("utf-8", "replace").strip().split(separator)
-    raise NotAManifest(
-        f"The file is a table without any known column; its first line is {_quoted(names)}. {_NAMES}"
-    )
+    raise NotAManifest(f"The file is a table without any known column; its first line is {_quoted(names)}. {_NAMES}")
 
 
 def _check_columns(written: Table) -> None:

@@ -47,7 +47,7 @@ from pydantic import ValidationError
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
-from titlecard.aws.errors import UNAVAILABLE, ItemInvalid, KeyUnreadable, may_pass
+from titlecard.aws.errors import UNAVAILABLE, ItemInvalid, KeyUnreadable, is_retryable
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.reasons import CANCELLED, Hold
@@ -168,7 +168,7 @@ class Parser:
         try:
             return step(jobs)
         except Exception as error:  # noqa: BLE001 -- whatever stops one row must not stop its neighbours
-            if len(jobs) > 1 and (isinstance(error, ItemInvalid) or not may_pass(error)):
+            if len(jobs) > 1 and (isinstance(error, ItemInvalid) or not is_retryable(error)):
                 return {name: it for job in jobs for name, it in self._together(step, [job], marks=marks).items()}
             return {job.received.id: self._stopped(job, error, marked=marks) for job in jobs}
 
@@ -346,7 +346,7 @@ class Parser:
         try:
             return self._ask(job, remaining)
         except NotSent as error:
-            if not may_pass(error.cause):
+            if not is_retryable(error.cause):
                 return self._stopped(job, error.cause)
             logger.warning(_NO_ANSWER, error=str(error), **_place(job.message))
             if isinstance(error.cause, BotoCoreError):
@@ -426,7 +426,7 @@ class Parser:
         if isinstance(error, ItemInvalid):
             logger.error("an item cannot be read, so its row waits", error=str(error))
             return self._redeliver(received, message, seconds=None, marked=marked)
-        if may_pass(error):
+        if is_retryable(error):
             logger.warning(_NO_ANSWER, error=type(error).__name__, **_place(message))
             if isinstance(error, BotoCoreError):
                 self._silence = error
@@ -487,7 +487,7 @@ class Parser:
 
         Redelivery is not enough: SQS may have delivered this message twice, and the other worker may delete it.
         """
-        if not may_pass(error):  # SQS itself makes the message a dead letter when its receives are used up
+        if not is_retryable(error):  # SQS itself makes the message a dead letter when its receives are used up
             telemetry.work_failed(job.message, error)
             return Redeliver()
         logger.warning(_NO_ANSWER, error=type(error).__name__, **_place(job.message))

@@ -140,15 +140,15 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
     written = 0
     if corrections and (yes or confirm(f"Apply {pluralize(len(corrections), 'change')}?")):
         who = _who(stack)
-        for correction, story in corrections:
+        for correction, summary in corrections:
             done = results.reviews.answer(
                 *correction.key,
                 correction.title,
                 correction.presenters,
                 by=who,
-                fingerprint=story.fingerprint,
+                fingerprint=summary.fingerprint,
                 now=datetime.now(UTC),
-                over=story.answer,
+                over=summary.answer,
             )
             if done is None:
                 left += 1
@@ -164,11 +164,11 @@ def _corrections(results: ResultReader, path: Path) -> tuple[list[tuple[Correcti
     corrections: dict[tuple[str, str], tuple[Correction, VideoSummary]] = {}
     left = 0
     for row in review_sheet.read(path):
-        story = results.reviews.story(row.project, row.video)
+        summary = results.reviews.summary(row.project, row.video)
         try:
-            correction = review_sheet.changed(row, story.talk)
+            correction = review_sheet.changed(row, summary.talk)
             if correction:
-                review_sheet.check_same(correction, corrections.setdefault(correction.key, (correction, story))[0])
+                review_sheet.check_same(correction, corrections.setdefault(correction.key, (correction, summary))[0])
         except CommandError as trouble:
             left += 1
             say(f"{path}, {trouble}")
@@ -248,7 +248,7 @@ def correct(
 
 def _summary(results: ResultReader, project: str, video: str) -> VideoSummary:
     """Return what the catalog knows about a video."""
-    summary = results.reviews.story(project, video)
+    summary = results.reviews.summary(project, video)
     if summary == VideoSummary() and next(results.rows_of(project, video), None) is None:
         raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
     return summary  # empty for a video that became dead before its first attempt: it has only rows

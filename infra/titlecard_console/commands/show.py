@@ -33,7 +33,7 @@ def show(
     """
     stack = stacks.find(stack_name, state)
     results = ResultReader(stack)
-    summary = results.reviews.story(project, video)
+    summary = results.reviews.summary(project, video)
     pointer = summary.pointer
     rows = [
         {

@@ -79,7 +79,7 @@ class VideoSummary:
 class Reviews(CatalogTable):
     """People's answers for videos."""
 
-    def story(self, project: str, video: str) -> VideoSummary:
+    def summary(self, project: str, video: str) -> VideoSummary:
         """Return all that the catalog knows of a video; an empty summary if it knows nothing."""
         pointer, answer = None, None
         entries: dict[str, VideoRecord] = {}

@@ -1,4 +1,4 @@
-"""Which errors of AWS may pass, so that a later try is worth its while."""
+"""Which errors of AWS are retryable: a later try of the same call may succeed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titlecard.aws.errors import (
     KeyUnreadable,
     LedgerUnavailable,
     UploadRefused,
-    may_pass,
+    is_retryable,
 )
 
 REPAIRABLE = ("ThrottlingException", "InternalServerError", "AccessDeniedException", "ResourceNotFoundException")
@@ -23,25 +23,25 @@ def refused(code: str) -> ClientError:
 
 
 @pytest.mark.parametrize("code", REPAIRABLE)
-def test_an_answer_that_may_differ_later_may_pass(code: str) -> None:
-    assert may_pass(refused(code))
+def test_an_error_that_may_go_away_is_retryable(code: str) -> None:
+    assert is_retryable(refused(code))
 
 
 @pytest.mark.parametrize("code", sorted(REFUSALS))
-def test_a_call_that_is_refused_for_its_content_is_always_refused(code: str) -> None:
-    assert not may_pass(refused(code))
+def test_a_call_that_is_refused_for_its_content_is_never_retryable(code: str) -> None:
+    assert not is_retryable(refused(code))
 
 
 @pytest.mark.parametrize("error", [CatalogBusy, LedgerUnavailable, KeyUnreadable, BatchItemInvalid])
-def test_what_asks_to_try_later_may_pass(error: type[Exception]) -> None:
-    assert may_pass(error("why"))
+def test_an_error_that_asks_to_try_later_is_retryable(error: type[Exception]) -> None:
+    assert is_retryable(error("why"))
 
 
-def test_a_lost_connection_may_pass() -> None:
-    assert may_pass(EndpointConnectionError(endpoint_url="dynamodb"))
-    assert may_pass(ClientError({}, "UpdateItem"))
+def test_a_lost_connection_is_retryable() -> None:
+    assert is_retryable(EndpointConnectionError(endpoint_url="dynamodb"))
+    assert is_retryable(ClientError({}, "UpdateItem"))
 
 
 @pytest.mark.parametrize("error", [ArithmeticError("a usage"), KeyError("at"), UploadRefused("why")])
-def test_any_other_exception_is_the_same_at_every_try(error: Exception) -> None:
-    assert not may_pass(error)
+def test_any_other_exception_is_not_retryable(error: Exception) -> None:
+    assert not is_retryable(error)
