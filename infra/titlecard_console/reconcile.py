@@ -215,7 +215,7 @@ class UsageClient:
                 return
             page = answer.next_page
             if page in seen:
-                raise UsageUnavailable("OpenAI's usage API reports another page, but does not name it: try again.")
+                raise UsageUnavailable("OpenAI's usage API reports more pages, but names no new one: try again.")
             seen.add(page)
 
     def _page(self, ask: Callable[..., Any], page: str | None) -> _Page:

@@ -1088,7 +1088,7 @@ def test_a_form_that_speakers_filled_in_gives_their_talk_and_name() -> None:
 def test_a_carriage_return_outside_quotes_is_named() -> None:
     _, refused = rows(b"id,title\r\n1,A\r\n2,B\r3,C\r\n")
     assert isinstance(refused, Refused)
-    assert refused.reason.startswith("The row holds a carriage return outside quotes")
+    assert refused.reason.startswith("The row has a carriage return outside quotes")
 
 
 def test_a_description_of_two_columns_is_read_from_both() -> None:
@@ -1104,7 +1104,7 @@ def test_a_description_of_two_columns_is_read_from_both() -> None:
     ("row", "reason"),
     [
         ({"_type": "playlist", "title": "Shorts", "entries": []}, "without videos"),
-        ({"_type": "playlist", "title": "Talks", "entries": [None]}, "all are private or deleted"),
+        ({"_type": "playlist", "title": "Talks", "entries": [None]}, "are all private or deleted"),
         ({"id": 2, "position": 2, "video": None}, "private, deleted or unavailable"),
     ],
 )

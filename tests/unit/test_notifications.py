@@ -72,7 +72,7 @@ def test_a_forwarded_notification_makes_its_upload(body: object) -> None:
 
 
 def test_a_forwarded_text_that_is_not_json_makes_no_upload() -> None:
-    with pytest.raises(UnknownNotification, match="forwarded is not JSON"):
+    with pytest.raises(UnknownNotification, match="forwarded message is not JSON"):
         list(uploads({"Type": "Notification", "Message": "Records"}))
 
 

@@ -247,7 +247,7 @@ def test_an_answer_of_an_unknown_form_is_refused_as_a_whole(usage: LoopbackUsage
 @pytest.mark.parametrize("pages", [[None], ["page_7", "page_7"]])
 def test_pages_without_an_end_are_refused(usage: LoopbackUsage, pages: list[str | None]) -> None:
     usage.instead = [Response(200, json.dumps({"data": [], "has_more": True, "next_page": it})) for it in pages]
-    with pytest.raises(UsageUnavailable, match="but not where"):
+    with pytest.raises(UsageUnavailable, match="names no new one"):
         asked(usage)
 
 
