@@ -228,9 +228,9 @@ class Queue:
 
         return self._wire.call("sqs", "send_message_batch", send)  # type: ignore[no-any-return]  # theirs
 
-    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- boto3's
+    def get_queue_attributes(self, *, AttributeNames: tuple[str, ...], **_: Any) -> dict[str, Any]:  # noqa: ANN401, N803 -- boto3's
         """Report an empty queue."""
-        return {"Attributes": {"ApproximateNumberOfMessages": "0"}}
+        return {"Attributes": dict.fromkeys(AttributeNames, "0")}
 
 
 class Bucket:

@@ -203,7 +203,7 @@ def test_rows_do_not_count_as_lost_while_the_queue_is_long(world: World) -> None
     assert world.sweeper(most=12).run() == {"sent again": 12}
 
 
-def test_rows_are_not_given_up_while_a_message_waits(world: World) -> None:
+def test_rows_are_not_given_up_while_a_message_is_in_the_queue(world: World) -> None:
     opened(world, 3)
     assert world.stand_still(STILL, ROUNDS + 2) == [*[{"sent again": 3}] * ROUNDS, {}, {}]
     world.sent()

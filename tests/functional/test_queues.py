@@ -117,11 +117,14 @@ def test_the_largest_chunk_goes_into_one_request_with_the_longest_reasons_too() 
     assert sum(len(it.model_dump_json()) + attribute for it in chunk) <= 262_144  # the most that every queue takes
 
 
-def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None:
+def test_all_messages_of_the_queue_are_counted(world: World) -> None:
     world.queue.send(messages(3))
-    assert world.queue.waiting() == 3
+    world.queue.send_again("later", 60)
+    assert world.queue.size() == 4
     received(world)
-    assert world.queue.waiting() == 0
+    assert world.queue.size() == 4
+    world.queue.send(messages(1))
+    assert world.queue.size() == 5
 
 
 def test_a_continuation_message_carries_its_upload(world: World) -> None:

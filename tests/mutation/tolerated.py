@@ -78,7 +78,7 @@ TOLERATED: dict[str, str] = {
     "llm.tier: ModelTier.worst_case: sure=False": "the prompt does not say whether the local tier is sure",
     "llm.tier: ModelTier._loaded: gc.disable()": _SPEED,
     "llm.tier: ModelTier._loaded: gc.freeze()": _SPEED,
-    'pipeline.audit: Audit._audit: row, done, gone = 0, Counter(), "" if self.queue.waiting()': "the row is set again",
+    'pipeline.audit: Audit._audit: row, done, gone = 0, Counter(), "" if self.queue.size()': "the row is set again",
     "pipeline.audit: Audit._may_have_ended: return False: False -> None": _ALSO_FALSE,
     "pipeline.audit: Audit._end_as_dead: died = [message for message, state in zip(": _SAME_LENGTH,
     "pipeline.canary: CanaryGate.release: self._released = "

@@ -530,7 +530,7 @@ class Invariants:
         elif why == "never_answered":
             expired = world.plan.off_until > world.queues["work"].retention
             gone = crashed or world.purged or world.overwritten or expired
-            caused = gone and not self._has_waiting_message(*_row_of(key))
+            caused = gone and not self._has_old_message(*_row_of(key))
         else:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
             tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]
@@ -578,10 +578,10 @@ class Invariants:
         letters = [*self._world.queues["work"].letters, *self._world.queues["work-dead"].letters]
         return any(_is_about(letter, batch, row) for letter in letters)
 
-    def _has_waiting_message(self, batch: str, row: int) -> bool:
-        """Return whether a message of a row has waited since before the current sweep began."""
+    def _has_old_message(self, batch: str, row: int) -> bool:
+        """Return whether a message of a row has been in the queue since before the current sweep began."""
         letters, before = self._world.queues["work"].letters, self._world.scheduler.now - SWEEP
-        return any(_is_about(letter, batch, row) and letter.visible < before for letter in letters)
+        return any(_is_about(letter, batch, row) and letter.sent < before for letter in letters)
 
     def _broken(self, promise: str, how: str) -> None:
         self._world.wire.tell(f"!! {promise}: {how}")

@@ -159,13 +159,13 @@ MUTANTS = {
         {"start": DAYS_END, "rows": ("unsure",) * 3},
         seed=165,
     ),
-    "rows are given up while their messages wait": Mutant(
+    "rows are given up while their messages are in the queue": Mutant(
         {"pipeline.audit": (("0 if rounds > self.settings.audit_rounds else ", ""),)},
         "no death without a cause",
         {**_CALM, "off_until": 20_000.0, "purged_at": 0.0, "removed_at": 0.0},
     ),
-    "rows of a replaced manifest are given up while their messages wait": Mutant(
-        {"pipeline.audit": (('"" if self.queue.waiting() else str(error)', "str(error)"),)},
+    "rows of a replaced manifest are given up while their messages are in the queue": Mutant(
+        {"pipeline.audit": (('"" if self.queue.size() else str(error)', "str(error)"),)},
         "no death without a cause",
         {**_CALM, "off_until": 20_000.0, "unversioned": True, "newer": ("same",), "newer_after": 5.0},
     ),

@@ -151,14 +151,17 @@ class Client:
         return self._call("send_message_batch", send, f"{QueueUrl}: {len(Entries)}")
 
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: Sequence[str]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """GetQueueAttributes: the approximate number of waiting messages."""
-        assert AttributeNames == ["ApproximateNumberOfMessages"], "nothing else is asked for"
+        """GetQueueAttributes: the approximate numbers of messages."""
 
         def count() -> dict[str, Any]:
             now = self._wire.scheduler.now
             self._queues[QueueUrl].expire(now)
-            waiting = sum(letter.visible <= now for letter in self._queues[QueueUrl].letters)
-            return {"Attributes": {"ApproximateNumberOfMessages": str(waiting)}}
+            letters = self._queues[QueueUrl].letters
+            delayed = sum(letter.visible > now and not letter.receives for letter in letters)
+            visible = sum(letter.visible <= now for letter in letters)
+            counts = {"": visible, "Delayed": delayed, "NotVisible": len(letters) - visible - delayed}
+            found = {f"ApproximateNumberOfMessages{kind}": str(number) for kind, number in counts.items()}
+            return {"Attributes": {name: found[name] for name in AttributeNames}}
 
         return self._call("get_queue_attributes", count, QueueUrl)
 

@@ -153,9 +153,9 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.audit", "Audit._end_unsendable", "not in_time()"): (YES, _LONG),
     ("pipeline.audit", "Audit._audit", "is_last"): (BOTH, _READ_IN_ANOTHER_WAY),
     ("pipeline.audit", "Audit._audit", "not is_last"): (NO, _READ_IN_ANOTHER_WAY),
-    ("pipeline.audit", "Audit._audit", "self.queue.waiting()"): (
+    ("pipeline.audit", "Audit._audit", "self.queue.size()"): (
         YES,
-        "a manifest that is removed while messages wait: the audit's own tests do it",
+        "a manifest that is removed while messages are in the queue: the audit's own tests do it",
     ),
     ("pipeline.audit", "Audit._audit", "except (NotAManifest, ManifestTooLarge)"): (YES, _READ_IN_ANOTHER_WAY),
     ("pipeline.requeue", "_Sweep._due_of", "passed > MOST_PASSED"): (YES, _LONG),

@@ -184,7 +184,7 @@ class AuditStage(Stage):
             accepted.add(row)
         return accepted.to_bytes()
 
-    def waiting(self) -> int:
+    def size(self) -> int:
         """Return the length of the queue."""
         return self.in_queue
 
@@ -388,8 +388,8 @@ def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Audi
         "it has only just stalled",
         "in the middle of a round",
         "before the last round",
-        "no message waits in the last round",
-        "a message waits in the last round",
+        "the queue is empty in the last round",
+        "a message is in the queue in the last round",
     ],
 )
 def test_a_stalled_batch_is_audited_if_the_queue_is_short(
@@ -498,7 +498,7 @@ def test_lost_rows_that_can_no_longer_be_read_end_after_the_last_round(
     assert stage.named("reason") == ([] if rounds < ROUNDS else [said])
 
 
-def test_lost_rows_of_a_deleted_manifest_do_not_end_while_a_message_waits(stage: AuditStage) -> None:
+def test_lost_rows_of_a_deleted_manifest_do_not_end_while_a_message_is_in_the_queue(stage: AuditStage) -> None:
     stage.deleted, stage.in_queue = ("manifest",), 1
     assert stage.run() == {}
     assert (stage.named("end"), stage.named("audited")) == ([], [(1, 0, 0)])

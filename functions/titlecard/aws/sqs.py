@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from titlecard.aws.errors import MessagesNotSent
 
@@ -37,6 +37,12 @@ the message, which may be as long ago as an invocation can last, 900 seconds."""
 
 DELAY_MAX_SECONDS = 900
 """The longest delay of a message, in seconds (SQS API reference, "SendMessage")."""
+
+_COUNTS: Final = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 
 
 def chunk_messages(messages: Iterable[Message]) -> Iterator[list[Message]]:
@@ -96,10 +102,10 @@ class WorkQueue(_Queue):
         """Send a copy of a received message, delayed by `seconds`; the copy's receive count starts at zero."""
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=min(seconds, DELAY_MAX_SECONDS))
 
-    def waiting(self) -> int:
-        """Return the approximate number of messages that wait in the queue."""
-        asked = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(asked["Attributes"]["ApproximateNumberOfMessages"])
+    def size(self) -> int:
+        """Return the approximate number of messages: those that wait, those that a worker has, and delayed ones."""
+        asked = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=_COUNTS)
+        return sum(int(asked["Attributes"][name]) for name in _COUNTS)
 
 
 class IngestQueue(_Queue):

@@ -11,8 +11,8 @@ likewise, after `AuditRounds`              leave it to a person, with a reason
 has all its rows ended                     publish the results, then close it
 has not moved for `AuditAfterSeconds`      a round: resend the unfinished rows, `SweeperLimit` per call, each from
                                            where the last one stopped (`audit_row`, 0 when a round is over)
-likewise, after `AuditRounds`              record these rows as dead, and send dead letters, once no message waits
-likewise, and they cannot be read again    record these rows as dead, once no message waits
+likewise, after `AuditRounds`              record these rows as dead, and send dead letters, once the queue is empty
+likewise, and they cannot be read again    record these rows as dead, once the queue is empty
 likewise, and these rows are unknown       publish what is known, then close it with a reason
 moves, or has a long queue                 nothing
 =========================================  ===========================================================================
@@ -167,9 +167,9 @@ class Audit:
         still = self.now() - batch.moved_at > timedelta(seconds=self.settings.audit_after_seconds)
         settled = batch.audited_rows
         rounds = batch.audit_rounds if batch.audit_row else batch.audit_rounds + 1
-        # The last round ends rows, so no message may wait: it may be one of theirs.
+        # The last round ends rows, so the queue must be empty: a message in it may be one of theirs.
         most = 0 if rounds > self.settings.audit_rounds else self.settings.sweeper_limit
-        if not (batch.audit_row or still) or self.queue.waiting() > most:
+        if not (batch.audit_row or still) or self.queue.size() > most:
             return Counter()  # it moves, or its rows are not lost but in the queue
         if not batch.audit_row:
             settled = self.catalog.count_rows(batch, *SETTLED)
@@ -184,8 +184,8 @@ class Audit:
         except (NotAManifest, ManifestTooLarge) as error:
             logger.warning("a manifest that was accepted cannot be read", batch=batch.id, error=str(error))
             row, done, gone = 0, Counter(), f"{_NOT_FOUND}: {error}" if is_last else ""
-        except ObjectDeleted as error:  # somebody deleted the only record of these rows, except those that wait
-            row, done, gone = 0, Counter(), "" if self.queue.waiting() else str(error)
+        except ObjectDeleted as error:  # somebody deleted the only record of these rows but their messages
+            row, done, gone = 0, Counter(), "" if self.queue.size() else str(error)
         if gone:
             try:
                 accepted = Bitmap.from_bytes(self.uploads.read_report(batch.upload, ACCEPTED))
