@@ -162,7 +162,7 @@ def _prepare_output() -> None:
 
 
 def _finish_output() -> None:
-    """Write what is still buffered; Python would do it at its exit, and report a failure with the error's name."""
+    """Write what is still buffered, and report a failure as a sentence; Python at its exit would give a traceback."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

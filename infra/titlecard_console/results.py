@@ -59,7 +59,7 @@ class ResultReader:
             return self.catalog.batch(name)
         except KeyError as unknown:
             raise CommandError(
-                f"There is no batch {name!r}: `titlecard batches` lists them, a new one some seconds after its upload."
+                f"There is no batch {name!r}: `titlecard batches` lists them. New ones appear after some seconds."
             ) from unknown
 
     def batches(self, batch: str | None, project: str | None) -> list[Batch]:

@@ -172,7 +172,7 @@ def test_without_confirmation_the_model_is_not_asked(dataset: Path, provider: Lo
     assert provider.posts == []
 
 
-def test_an_interrupt_tells_that_the_answers_are_lost(
+def test_an_interrupt_says_that_the_answers_are_lost(
     dataset: Path, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:

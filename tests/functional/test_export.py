@@ -200,7 +200,7 @@ def test_a_fixture_of_ours_that_is_uploaded_again_takes_the_new_talk() -> None:
     }
 
 
-def test_a_row_with_columns_named_like_a_records_is_no_record() -> None:
+def test_a_row_with_the_names_but_not_the_values_of_a_record_is_not_a_record() -> None:
     row = {"title": "Raw", "model": "A1", "fields": "optics", "videos": "none"}
     (record,) = exported(fixture, [(row, [])], "Grace Hopper")
     assert (record["model"], record["pk"], record["fields"]["title"]) == ("titlecard.talk", "1", "Linkers")

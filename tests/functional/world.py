@@ -323,7 +323,7 @@ class World:
         return bootstrap.parser(settings, clients or self.clients, keys=keys, model=model, now=self.clock)
 
     def stand_still(self, seconds: float, rounds: int = 1, *, losing: bool = False) -> list[dict[str, int]]:
-        """Let so much time pass without any other change, and run the sweeper; return what it did in each round.
+        """Let this much time pass without any other change, and run the sweeper; return what it did in each round.
 
         Args:
             losing: whether the messages that it sends are lost.

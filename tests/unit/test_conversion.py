@@ -1,4 +1,4 @@
-"""A client that converts values: it sends and returns what a client of boto3's resource sends and returns."""
+"""Our client that converts values sends and returns what the client of boto3's resource sends and returns."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_numbers_and_binary_values_have_boto3s_types() -> None:
         (b"", 200),
     ],
 )
-def test_an_answer_that_is_no_item_is_left_to_botocore(body: bytes, status: int) -> None:
+def test_an_error_or_an_answer_that_is_not_an_object_is_left_to_botocore(body: bytes, status: int) -> None:
     ours, theirs = _answers("GetItem", body, status)
     assert ours == theirs
 

@@ -1640,7 +1640,7 @@ def test_a_document_with_talks_beside_lists_of_something_else_is_refused_and_non
         rows(json.dumps(document).encode())
 
 
-def test_a_command_to_copy_quotes_the_names_of_a_file() -> None:
+def test_the_command_in_a_refusal_quotes_the_names_in_the_file() -> None:
     document = {"data": {"talks": [TALK], "'; reboot; '": [OTHER], "rooms": [ROOM]}}
     with pytest.raises(NotAManifest) as refused:
         rows(json.dumps(document).encode())

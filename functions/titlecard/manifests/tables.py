@@ -36,7 +36,7 @@ _ESCAPE = re.compile(r"&(?:amp;)?#?\w{1,31}$")
 """The end of a text that may be an HTML escape without its semicolon; the escape may be escaped itself."""
 
 _ESCAPE_CHARACTERS = 40
-"""More characters than such an end has."""
+"""The number of a text's last characters that are searched for one: more than the longest has."""
 
 _PREAMBLE_LINES = 20
 """The most lines above the names of the columns."""

@@ -167,10 +167,10 @@ class Audit:
         still = self.now() - batch.moved_at > timedelta(seconds=self.settings.audit_after_seconds)
         settled = batch.audited_rows
         rounds = batch.audit_rounds if batch.audit_row else batch.audit_rounds + 1
-        # The last round ends rows, so the queue must be empty: a message in it may be one of theirs.
+        # The last round records rows as dead, so the queue must be empty: a message in it may be for one of them.
         most = 0 if rounds > self.settings.audit_rounds else self.settings.sweeper_limit
         if not (batch.audit_row or still) or self.queue.size() > most:
-            return Counter()  # it moves, or its rows are not lost but in the queue
+            return Counter()  # the batch moves, or its rows may be in the queue
         if not batch.audit_row:
             settled = self.catalog.count_rows(batch, *SETTLED)
             rounds = rounds if settled == batch.audited_rows else 1
@@ -184,7 +184,7 @@ class Audit:
         except (NotAManifest, ManifestTooLarge) as error:
             logger.warning("a manifest that was accepted cannot be read", batch=batch.id, error=str(error))
             row, done, gone = 0, Counter(), f"{_NOT_FOUND}: {error}" if is_last else ""
-        except ObjectDeleted as error:  # somebody deleted the only record of these rows but their messages
+        except ObjectDeleted as error:  # the manifest is gone: only messages may still have its rows
             row, done, gone = 0, Counter(), "" if self.queue.size() else str(error)
         if gone:
             try:

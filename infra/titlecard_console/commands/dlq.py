@@ -49,7 +49,7 @@ REASON_CHARACTERS = 60
 """The most characters of a reason in a table."""
 
 OLDEST_SECONDS = 10 * 366 * 86400
-"""The greatest age that is looked for, in seconds: no dead letter is ten years old."""
+"""The highest age that `--older-than` uses, in seconds: no dead letter is ten years old."""
 
 AROUND = timedelta(minutes=15)
 """The span of log shown before and after a row became dead."""
@@ -333,7 +333,7 @@ def _no_match(selection: Selection) -> str:
 
 
 def _before(age: str) -> datetime:
-    """Return the moment before which dead letters are older than this."""
+    """Return the moment at which dead letters of this age were sent."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", age)
     if not found:
         raise CommandError(f"--older-than {age}: write a number and s, m, h or d, as in --older-than 12h.")
@@ -395,7 +395,7 @@ def _edited(video: Video, title: str | None, description: str | None) -> Video:
 def _from_editor(video: Video) -> tuple[str, str]:
     """Return the title and description from the person's editor: the first line, and the text after the blank line.
 
-    A text that is equal when normalised is unchanged: editors add a line end, and some change the others.
+    A text that is equal after normalisation counts as unchanged: editors add a line end, and some change the others.
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:

@@ -132,7 +132,7 @@ CopyFile = Annotated[
 
 
 def refuse_misplaced(context: typer.Context) -> None:
-    """Refuse a group's options that stand before one of its commands, which would ignore them.
+    """Refuse options of a group that are before the name of its command, because the command would ignore them.
 
     Raises:
         CommandError: there is such an option.

@@ -157,7 +157,7 @@ def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return headings and rows; the first line decides which columns there are, beside those of the limits."""
+    """Return headings and rows. The first line decides which columns there are, except those of the limits."""
     first = lines[0]
     has_windows = any("month" in line or "trouble" in line for line in lines)  # trouble: its limits cannot be read
     names = [name for name in ("project", "batch", "day", "model") if isinstance(first.get(name), str)]

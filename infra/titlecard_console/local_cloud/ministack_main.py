@@ -85,8 +85,8 @@ def _unpack_once() -> None:
 def _transform_once(kept: Path) -> None:
     """Keep the last template that CreateStack has transformed, in the file `kept`.
 
-    The SAM transform takes half a second of a cloud's start, most of it to import samtranslator. Its result depends on
-    the template alone, since MiniStack gives it no parameters, and every local cloud is in the same region.
+    The SAM transform takes half a second of a cloud's start, mostly to import samtranslator. Its result depends only on
+    the template: MiniStack gives it no parameters, and every local cloud is in the same region.
     """
     handlers = importlib.import_module("ministack.services.cloudformation.handlers")
     transform = handlers._apply_transforms  # noqa: SLF001 -- there is no other place

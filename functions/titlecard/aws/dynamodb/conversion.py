@@ -1,7 +1,7 @@
 """Conversion between DynamoDB's values and Python's, by boto3's own serializer, in the places where a call has items.
 
-boto3's resource also takes and returns Python values. It copies each request, and finds the values in requests and
-answers by a walk over the model of the API; botocore compares each value of an answer with the ten members of
+boto3's resource also takes and returns Python values. It copies each request, and walks the model of the API to find
+the values in requests and answers; botocore compares each value of an answer with the ten members of
 `AttributeValue`. For calls of a hundred items this takes most of the processor time.
 """
 
@@ -29,7 +29,7 @@ _serialize, _deserialize = TypeSerializer().serialize, TypeDeserializer().deseri
 
 
 def convert_values(client: DynamoDBClient) -> DynamoDBClient:
-    """Have a client of DynamoDB take and return Python values; return the client."""
+    """Make a client of DynamoDB take and return Python values; return the client."""
     events: Any = client.meta.events  # the types leave out handlers that return a value
     events.register("provide-client-params.dynamodb", _encode)
     for operation in ANSWERED:
@@ -70,7 +70,7 @@ def _encode(params: Mapping[str, Any], **_: object) -> dict[str, Any]:
 
 
 def _decode(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """Handle botocore's event `before-parse`: what is decoded here is added to what botocore decodes of the body."""
+    """Handle botocore's event `before-parse`: decode the body's items here, and leave an empty body to botocore."""
     body = response_dict["body"]
     if response_dict["status_code"] != HTTPStatus.OK:
         return
@@ -94,7 +94,7 @@ def _decode(response_dict: dict[str, Any], customized_response_dict: dict[str, A
 
 
 def _binary(value: dict[str, Any]) -> dict[str, Any]:
-    """Decode a binary value, or a set of them. An item's attribute of that name has an object as its value."""
+    """Decode a binary value, or a set of them. An attribute named `B` or `BS` is safe: its value is an object."""
     if isinstance(text := value.get("B"), str):
         return {"B": b64decode(text)}
     if isinstance(texts := value.get("BS"), list):
