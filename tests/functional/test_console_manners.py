@@ -222,6 +222,7 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
         (("report", "--output", "nowhere/page.html"), "there is no folder 'nowhere': make it first"),
         (("pares", "x"), "Did you mean 'parse', 'pause'? See `titlecard --help`."),
         (("up", "--set", "Model=bogus"), "The model 'bogus' has no price"),
+        (("up", "--set", "OpenAIBaseUrl=sk-EXAMPLE1234"), "OpenAIBaseUrl cannot be '[key]': it must match"),
         (("show", "-dQw4w9WgXcQ"), "Put `--` before an id that begins with a dash."),
         (("batches", "--project", ""), "'' cannot be a project's name"),
         (("budget", "set", "../other", "--daily", "5usd"), "'../other' cannot be a project's name"),

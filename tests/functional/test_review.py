@@ -242,6 +242,16 @@ def test_sheet_holds_the_flagged_talks_beside_their_raw_titles(written: Path) ->
     ]
 
 
+def test_a_sheet_is_replaced_only_if_a_person_agrees(console: Console, written: Path) -> None:
+    first, second = sheet(written)
+    save(written, [first | {"title": "Loaders"}, second])
+    refused = console.type("review", "--output", str(written))
+    assert "add --yes" in str(refused.exception)
+    assert sheet(written)[0]["title"] == "Loaders"
+    console.said("review", "--output", str(written), "--yes")
+    assert sheet(written)[0]["title"] == "Linkers a"
+
+
 def test_only_changed_rows_of_a_sheet_are_applied(world: World, console: Console, written: Path) -> None:
     first, second = sheet(written)
     save(written, [first | {"title": "Loaders", "presenters": "Ada Byron; Grace Hopper"}, second])

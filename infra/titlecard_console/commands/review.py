@@ -106,10 +106,7 @@ def list_talks(
     batches = results.batches(batch, project) if batch or project else results.all_batches()
     project_of = {it.id: it.project for it in batches}
     if output:
-        with open_output(output) as sink:
-            number = review_sheet.write(project_of, _grouped(results.flagged(batches)), sink)
-        remedy = f"Change titles and presenters, then: titlecard review --apply {shlex.quote(str(output))}"
-        say(f"{output}: {pluralize(number, 'talk')}. {remedy}")
+        _write(project_of, _grouped(results.flagged(batches)), output, yes=yes)
         return
     if interactive:
         review_session.run(results.reviews, project_of, _grouped(results.flagged(batches)), by=_who(stack))
@@ -125,6 +122,16 @@ def list_talks(
             else:
                 typer.echo(comparison(flagged))
     say(f"{pluralize(found, 'talk')} to review." if found else "No talk needs review.")
+
+
+def _write(project_of: dict[str, str], flagged: Iterable[Flagged], path: Path, *, yes: bool) -> None:
+    """Write a sheet; ask before it replaces a file, in which a person may have worked."""
+    if path.is_file() and not yes and not confirm(f"{path} may hold changes that are not applied yet. Replace it?"):
+        raise typer.Abort
+    with open_output(path) as sink:
+        number = review_sheet.write(project_of, flagged, sink)
+    remedy = f"Change titles and presenters, then: titlecard review --apply {shlex.quote(str(path))}"
+    say(f"{path}: {pluralize(number, 'talk')}. {remedy}")
 
 
 def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:

@@ -19,6 +19,7 @@ try:
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
+from titlecard.domain.errors import excerpt
 from titlecard.preflight import violations
 from titlecard_console.errors import CommandError
 from titlecard_console.installation import ROOT
@@ -47,13 +48,14 @@ class Parameter:
         Raises:
             CommandError: the value is refused; the message says which values are allowed.
         """
+        shown = excerpt(value)  # somebody may have set OPENAI_BASE_URL to a key
         if self.allowed and value not in self.allowed:
-            raise CommandError(f"{self.name} cannot be {value!r}: it is one of {', '.join(self.allowed)}.")
+            raise CommandError(f"{self.name} cannot be {shown!r}: it is one of {', '.join(self.allowed)}.")
         if self.pattern and not re.search(self.pattern, value):
-            raise CommandError(f"{self.name} cannot be {value!r}: it must match {self.pattern}. {self.description}")
+            raise CommandError(f"{self.name} cannot be {shown!r}: it must match {self.pattern}. {self.description}")
         if self.number:
             if not re.fullmatch(r"-?\d+", value):
-                raise CommandError(f"{self.name} cannot be {value!r}: it is a whole number. {self.description}")
+                raise CommandError(f"{self.name} cannot be {shown!r}: it is a whole number. {self.description}")
             if self.least is not None and int(value) < self.least:
                 raise CommandError(f"{self.name} cannot be {value}: it is {self.least} or more. {self.description}")
             if self.most is not None and int(value) > self.most:
