@@ -118,7 +118,7 @@ def main() -> None:
         _prepare_output()
         code = app(prog_name=PROGRAM, standalone_mode=False)
         if code == ExitCode.INTERRUPTED:
-            say("Interrupted. Everything done so far is kept; the same command continues from it.")
+            say("Interrupted. What a stack has done is kept, and the same command continues from it.")
         sys.exit(code or 0)
     except typer.Abort:
         _exit(ExitCode.FAILED, "Not confirmed, so nothing was done.")

@@ -409,3 +409,12 @@ def test_short_lines_of_text_are_reported_as_a_list_of_titles(tmp_path: Path) ->
         ("talks.jsonl", ""),
     ):
         assert CliRunner().invoke(application.app, ["parse", str(tmp_path / name)]).stderr == said
+
+
+def test_convert_names_the_command_that_explains_rejected_rows(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad one.csv"
+    good.write_text("id,title\na,A\n")
+    bad.write_text("id,title\nb,\n")
+    done = CliRunner().invoke(application.app, ["convert", str(bad), str(good)])
+    assert (done.exit_code, done.stdout) == (3, '{"id":"a","title":"A"}\n')
+    assert done.stderr == f"{bad}: 1 row is rejected: `titlecard check '{bad}'` says why.\n"

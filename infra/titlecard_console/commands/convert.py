@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import typer
 
 from titlecard.manifests import Accepted, Refused, read
 from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations at run time
+from titlecard_console.commands.check import see_check
 from titlecard_console.errors import ExitCode
 from titlecard_console.input_file import readable_again
 from titlecard_console.local_cloud import template
@@ -24,14 +28,16 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
 
     Exit code 3: some rows are rejected.
     """
-    limits, refused = reading_limits(template.load().values({})), 0
+    limits, refused = reading_limits(template.load().values({})), Counter[Path]()
     with open_output(output) as sink:
         for path in manifests:
             with path_in_errors(path), readable_again(path, limits.total_max_bytes).open("rb") as stream:
                 for row in read(stream, limits):
                     if isinstance(row, Accepted):
                         sink.write(row.video.model_dump_json(exclude_defaults=True) + "\n")
-                    refused += isinstance(row, Refused)
+                    elif isinstance(row, Refused):
+                        refused[path] += 1
+    for path, number in refused.items():
+        say(f"{path}: {pluralize(number, 'row is', 'rows are')} rejected: {see_check(path)}.")
     if refused:
-        say(f"{pluralize(refused, 'row is', 'rows are')} rejected: `titlecard check` says why.")
         raise typer.Exit(ExitCode.UNFINISHED)
