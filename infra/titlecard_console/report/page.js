@@ -43,7 +43,7 @@
     for (const [kind, text] of pieces) parent.append(element(tags[kind], text));
     return parent;
   };
-  const quote = (text) => (/^[\w.,:=@%+\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
+  const quote = (text) => (/^[\w.,:@%+\/-][\w.,:=@%+\/-]*$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
   const command = (verb, ids, ...options) =>  // an id may begin with a dash, so ids come after `--`
     ["titlecard", "review", verb, ...options, "--project", quote(data.project), "--", ...ids.map(quote)].join(" ");
   const copyButton = (label, text) => {
