@@ -15,9 +15,9 @@ LONGEST = (
     "end_to_end/test_pipeline_accidents",
     "end_to_end/test_permissions",
     "end_to_end/test_deploy",
+    "end_to_end/test_programs",  # a short one, which the worker of the only test of `chaos` takes at once
     "end_to_end/test_run_interrupted",
     "end_to_end/test_wheel",
-    "end_to_end/test_programs",  # a short one, which the worker of the only test of `chaos` takes at once
     "mutation/test_sample",
     "simulation/test_schedules",
 )
