@@ -101,7 +101,8 @@ def main() -> None:
             overrides["TierPolicy"] = "local"
             ratios = [_pair(scratch / f"{pair}", manifest, built, overrides, given.rows) for pair in range(given.pairs)]
         else:
-            overrides["TierPolicy"] = "model"
+            overrides |= {"TierPolicy": "model", "BatchRequestLimit": str(3 * given.rows)}
+            overrides |= {"BatchTokenLimit": str(10**9), "BatchMicroUsdLimit": str(10**9)}
             ideal = _requests_at_once(overrides) / given.provider_seconds
             print(f"ideal: {ideal:.0f} videos/s")
             with _provider(given.provider_seconds) as url:
