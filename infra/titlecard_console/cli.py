@@ -167,7 +167,7 @@ def _finish_output() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python will try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again at its exit
         if not isinstance(error, BrokenPipeError):  # a reader such as `head` has seen enough
             _exit(ExitCode.FAILED, f"Standard output: {error.strerror}.")
 

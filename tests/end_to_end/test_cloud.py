@@ -13,13 +13,12 @@ import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from botocore.config import Config
 from tests.end_to_end.stack import PATIENCE_SECONDS, processes, until
 
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard_console.errors import CloudError, CommandError
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.local_cloud.build import pack
@@ -160,8 +159,8 @@ def test_a_command_that_ends_leaves_no_process_and_loses_no_answer(
     slow = _change(artefacts, tmp_path, "ParserFunction", replace={"parser/app.py": SLOW_PARSER})
     with _console(state, slow) as console:
         there = _found(state)
-        _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"})
-        _talks(there).put_item(Item={"pk": "batch#b", "sk": "batch"})
+        _put(there, pk="video#p#1", sk="fp#1", talk="paid for")
+        _put(there, pk="batch#b", sk="batch")
         there.client("sqs").send_message(QueueUrl=there.outputs["WorkQueueUrl"], MessageBody="{}")
         until(lambda: _asked(there), "the parser is at work")
         console.send_signal(end)
@@ -178,16 +177,17 @@ def test_a_cloud_whose_disk_is_full_stops_and_says_so(artefacts: Path, tmp_path:
     ):
         (state / "talks.jsonl").unlink(missing_ok=True)
         (state / "talks.jsonl").symlink_to("/dev/full")
-        _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
+        _put(there, pk="video#p#1", sk="fp#1")
         until(lambda: cloud.find(state) is None, "the cloud stops by itself")
 
 
 def test_a_removed_item_stays_removed(shared: Running) -> None:
     there, state = shared.cloud, shared.state
-    _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
-    _talks(there).put_item(Item={"pk": "video#p#2", "sk": "fp#1"})
+    _put(there, pk="video#p#1", sk="fp#1")
+    _put(there, pk="video#p#2", sk="fp#1")
     until(lambda: _kept(state) == {"video#p#1", "video#p#2"}, "both are written down", saw=lambda: _kept(state))
-    _talks(there).delete_item(Key={"pk": "video#p#1", "sk": "fp#1"})
+    key = {"pk": "video#p#1", "sk": "fp#1"}
+    convert_values(there.client("dynamodb")).delete_item(TableName=there.outputs["CatalogTable"], Key=key)
     until(lambda: _kept(state) == {"video#p#2"}, "the removal is written down", saw=lambda: _kept(state))
 
 
@@ -245,20 +245,13 @@ def _found(state: Path) -> cloud.Cloud:
 
 
 def _asked(there: cloud.Cloud) -> bool:
-    found = _talks(there).scan(ConsistentRead=True)["Items"]
-    return any(item["pk"] == "video#asked" for item in found)
+    table = there.outputs["CatalogTable"]
+    found = there.client("dynamodb").scan(TableName=table, ConsistentRead=True)["Items"]
+    return any(item["pk"]["S"] == "video#asked" for item in found)
 
 
-def _talks(there: cloud.Cloud) -> Any:  # noqa: ANN401 -- a table of boto3's
-    database = boto3.resource(
-        "dynamodb",
-        endpoint_url=there.endpoint_url,
-        region_name=there.region,
-        aws_access_key_id=there.access_key,
-        aws_secret_access_key=there.secret_key,
-        config=Config(proxies={}),
-    )
-    return database.Table(there.outputs["CatalogTable"])
+def _put(there: cloud.Cloud, **item: str) -> None:
+    convert_values(there.client("dynamodb")).put_item(TableName=there.outputs["CatalogTable"], Item=item)
 
 
 def _kept(state: Path) -> set[str]:

@@ -93,7 +93,7 @@ def _transform_once(kept: Path) -> None:
 
     def transformed(template: dict[str, Any], *parameters: Any) -> Any:  # noqa: ANN401 -- as MiniStack's
         given = hashlib.sha256(json.dumps(template).encode()).hexdigest()
-        with suppress(OSError):
+        with suppress(OSError, ValueError, KeyError):  # no file yet, or one that a power failure has damaged
             known = json.loads(kept.read_text(encoding="utf-8"))
             if known["given"] == given:
                 return known["result"]

@@ -2,7 +2,7 @@
 
 boto3's resource also takes and returns Python values. It copies each request, and walks the model of the API to find
 the values in requests and answers; botocore compares each value of an answer with the ten members of
-`AttributeValue`. For calls of a hundred items this takes most of the processor time.
+`AttributeValue`. For calls of a hundred items this takes a large part of the processor time.
 """
 
 from __future__ import annotations
